@@ -1,0 +1,59 @@
+"""The exception tree.
+
+OneValueError
+├── ConfigError              an option, a variable or a file at start is wrong; nothing was started
+├── JournalError             the durable copy cannot be opened, read or written
+├── RemoteProtocolError      a peer or a client sent nonsense; nothing changed
+├── LocalProtocolError       we asked our own core for nonsense; a bug on our side
+└── WriteRefusedError        an own write was not made; nothing changed
+    ├── NotReadyError        the node is still learning; try again after `retry_after_s`
+    ├── ConflictError        a conditional write lost its race; `current` is the state that won
+    ├── NotDurableError      the journal could not store it
+    └── ExhaustedError       no generation is left above the present one
+
+This module imports nothing of the project.
+"""
+
+
+class OneValueError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class ConfigError(OneValueError):
+    """A setting is wrong: the message names the setting, what was wrong, and what to do."""
+
+
+class JournalError(OneValueError):
+    """The journal's file cannot be used: the message names the file, and the file is as it was."""
+
+
+class RemoteProtocolError(OneValueError):
+    """Bytes or JSON from elsewhere do not mean anything; no state has changed."""
+
+
+class LocalProtocolError(OneValueError):
+    """The core was called in a way that its contract rules out; no state has changed."""
+
+
+class WriteRefusedError(OneValueError):
+    """An own write was not made, and no node will ever see it."""
+
+
+class NotReadyError(WriteRefusedError):
+    """The node is still learning what the cluster holds; ask again after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ConflictError(WriteRefusedError):
+    """The state that the writer demanded (If-Match) is not, or no longer, the one to write upon."""
+
+
+class NotDurableError(WriteRefusedError):
+    """The journal could not store the write, so it was neither shown nor sent to anybody."""
+
+
+class ExhaustedError(WriteRefusedError):
+    """The generation is the largest that there is."""

@@ -1,0 +1,1 @@
+"""Serf on SWIM: clocks, intents, events. Pure."""

@@ -1,0 +1,281 @@
+"""The store: the one value, its generation, which of two states wins, and who is told.
+
+States are totally ordered, and `merge` keeps the larger: a join-semilattice, so nodes that saw the same states hold
+the same value, whatever was lost, repeated or reordered (docs/architecture.md, "What one value means").
+
+The store knows two states. `current` is what readers see. `head` is what the newest waiting own write proposes; it
+equals `current` when nothing waits. Own writes wait, in order, until they are durable.
+
+It must not know how a state travels, who asks, nor how it is made durable; it has no clock, no socket, no Twisted.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cached_property
+from typing import TypeAlias, TypeGuard
+
+from onevalue.errors import (
+    ConflictError,
+    ExhaustedError,
+    NotDurableError,
+    RemoteProtocolError,
+    WriteRefusedError,
+)
+from onevalue.types import Generation
+
+Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+
+GENERATION_MAX = Generation(2**63 - 1)
+VALUE_MIN = -(2**63)
+VALUE_MAX = 2**63 - 1
+ORIGIN_LENGTH_MAX = 256
+WAITING_WRITES_MAX = 4096
+
+
+def canonical(value: Value) -> bytes:
+    """The one JSON text of a value: sorted keys, no white space, UTF-8."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A value and its generation; `origin` and `time` are for people and never part of the order or of equality.
+
+    Attributes:
+        generation: 0 .. 2**63-1; counts the writes that this one stands upon.
+        value: any JSON value; at present nodes admit integers of 64 bits only.
+        origin: the name of the node where it was written, "" if not known.
+        time: when it was written, seconds since 1970 by the origin's wall clock, 0.0 if not known.
+    """
+
+    generation: Generation
+    value: Value
+    origin: str = ""
+    time: float = 0.0
+
+    @cached_property
+    def order(self) -> tuple[int, int, int, bytes]:
+        """The place in the total order: generation; then integers by size, below all else; then canonical JSON."""
+        if isinstance(self.value, int) and not isinstance(self.value, bool):
+            return (self.generation, 0, self.value, b"")
+        return (self.generation, 1, 0, canonical(self.value))
+
+    @cached_property
+    def tag(self) -> str:
+        """The name of the state, also its ETag: generation, a dash, 16 hex digits of SHA-256 of the value."""
+        return f"{self.generation}-{hashlib.sha256(canonical(self.value)).hexdigest()[:16]}"
+
+    def __eq__(self, other: object) -> bool:
+        return self.order == other.order if isinstance(other, State) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.order)
+
+    def __lt__(self, other: "State") -> bool:
+        return self.order < other.order
+
+    def __le__(self, other: "State") -> bool:
+        return self.order <= other.order
+
+    def to_json(self) -> dict[str, Value]:
+        """The state as a JSON object; `state_from_json` reads it back."""
+        return {"generation": self.generation, "value": self.value, "origin": self.origin, "time": self.time}
+
+
+def state_from_json(obj: object) -> State:
+    """The state that a peer's JSON object means.
+
+    Raises:
+        RemoteProtocolError: it is no object, a field is missing, of the wrong type or out of range.
+    """
+    if not isinstance(obj, dict):
+        raise RemoteProtocolError("a state is a JSON object with generation and value")
+    generation, value = obj.get("generation"), obj.get("value")
+    origin, time = obj.get("origin", ""), obj.get("time", 0.0)
+    if not _is_integer(generation, 0, GENERATION_MAX):
+        raise RemoteProtocolError(f"generation must be an integer from 0 to {GENERATION_MAX}")
+    if not _is_integer(value, VALUE_MIN, VALUE_MAX):
+        raise RemoteProtocolError("value must be an integer of 64 bits")
+    if not isinstance(origin, str) or len(origin) > ORIGIN_LENGTH_MAX:
+        raise RemoteProtocolError(f"origin must be a text of at most {ORIGIN_LENGTH_MAX} characters")
+    if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time < 2**53:
+        raise RemoteProtocolError("time must be a number of seconds since 1970")
+    return State(Generation(generation), value, origin, float(time))
+
+
+def _is_integer(obj: object, low: int, high: int) -> TypeGuard[int]:
+    return isinstance(obj, int) and not isinstance(obj, bool) and low <= obj <= high
+
+
+class Source(Enum):
+    """How a state came to this node."""
+
+    START = "start"
+    SET = "set"
+    NOTIFY = "notify"  # pushed over HTTP, by anti-entropy of another node or by an original program
+    EVENT = "event"  # a rumour
+    ANTI_ENTROPY = "anti-entropy"  # the answer to our own exchange
+    JOIN = "join"  # learnt before this node took writes
+
+
+@dataclass(frozen=True)
+class Change:
+    """`current` went from `old` to the larger `new`."""
+
+    old: State
+    new: State
+    source: Source
+
+
+@dataclass(eq=False)
+class Write:
+    """An own write that waits until it is durable.
+
+    `done` is called once: with `error` None when `state` is durable and merged, else with the reason why no node will
+    ever see it. Until then `state` may change: a merged state that overtakes the write makes it take a generation
+    above. `in_flight` while the journal has exactly this state in a commit.
+    """
+
+    state: State
+    if_match: str | None
+    done: Callable[["Write"], None]
+    error: WriteRefusedError | None = None
+    in_flight: bool = field(default=False, repr=False)
+
+
+Observer = Callable[[Change], None]
+
+
+class Store:
+    """The one value of this node, shared by all services.
+
+    Args:
+        initial: the state to begin with: the journal's, or the configured value at generation 0.
+    """
+
+    def __init__(self, initial: State) -> None:
+        self._current = initial
+        self._waiting: list[Write] = []
+        self._observers: list[Observer] = []
+
+    @property
+    def current(self) -> State:
+        """What readers see."""
+        return self._current
+
+    @property
+    def head(self) -> State:
+        """What the newest waiting own write proposes; `current` when none waits."""
+        return self._waiting[-1].state if self._waiting else self._current
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """From now on `observer` is called at each change of `current`, in order; returns the way to end that.
+
+        An observer must not raise, and must not write or merge before it returns.
+        """
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def propose(
+        self,
+        value: Value,
+        *,
+        origin: str,
+        time: float,
+        done: Callable[[Write], None],
+        if_match: str | None = None,
+    ) -> Write:
+        """An own write of `value` stands behind all that wait; `head` is its state. Nobody sees it yet.
+
+        Args:
+            value: a value that the caller has checked.
+            origin: the name of this node.
+            time: the wall clock, seconds since 1970.
+            done: told once how the write ended; see Write.
+            if_match: the tag that `head` must have, or None.
+
+        Raises:
+            ConflictError: `head` has another tag than `if_match`; nothing changed.
+            ExhaustedError: `head` has the largest generation; nothing changed.
+            NotDurableError: WAITING_WRITES_MAX writes wait already; nothing changed.
+        """
+        base = self.head
+        if if_match is not None and if_match != base.tag:
+            raise ConflictError(f"the state is {base.tag}, not {if_match}")
+        if base.generation >= GENERATION_MAX:
+            raise ExhaustedError("the generation is the largest that there is")
+        if len(self._waiting) >= WAITING_WRITES_MAX:
+            raise NotDurableError(f"{WAITING_WRITES_MAX} writes wait for the journal already")
+        write = Write(State(Generation(base.generation + 1), value, origin, time), if_match, done)
+        self._waiting.append(write)
+        return write
+
+    def begin_commit(self) -> list[State]:
+        """The states of all waiting writes, in order, to be made durable in one transaction; they are in flight.
+
+        Empty when nothing waits. Only one commit may be under way: `end_commit` must follow before the next.
+        """
+        for write in self._waiting:
+            write.in_flight = True
+        return [write.state for write in self._waiting]
+
+    def end_commit(self, error: str | None = None) -> None:
+        """The commit is over. Without an error its writes are done and visible; with one, all that wait have failed.
+
+        A write that was overtaken during the commit waits on, for the next one.
+        """
+        if error is not None:
+            failed, self._waiting = self._waiting, []
+            for write in failed:
+                write.error = NotDurableError(error)
+        else:
+            failed = []
+        done = [write for write in self._waiting if write.in_flight]
+        self._waiting = [write for write in self._waiting if not write.in_flight]
+        if done:
+            self._advance(max(write.state for write in done), Source.SET)
+        for write in failed + done:
+            write.done(write)
+
+    def merge(self, state: State, source: Source) -> bool:
+        """`current` is the larger of itself and `state`; True if that is a change.
+
+        Waiting writes that `state` overtakes are numbered anew above it; conditional ones among them fail.
+        Commutative, associative, idempotent; no bound relative to the present generation (that is `spread`'s).
+        """
+        if not self._current < state:
+            return False
+        overtaken = bool(self._waiting) and self._waiting[0].state <= state
+        lost = self._rebase(state) if overtaken else []
+        self._advance(state, source)
+        for write in lost:
+            write.done(write)
+        return True
+
+    def _rebase(self, base: State) -> list[Write]:
+        """Number the waiting writes anew above `base`; returns those that cannot be: conditional ones, or no room."""
+        waiting, self._waiting, lost = self._waiting, [], []
+        for write in waiting:
+            if write.if_match is not None:
+                write.error = ConflictError(f"state {base.tag} came first")
+                lost.append(write)
+            elif self.head.generation >= GENERATION_MAX or base.generation >= GENERATION_MAX:
+                write.error = ExhaustedError("the generation is the largest that there is")
+                lost.append(write)
+            else:
+                above = max(base.generation, self.head.generation)
+                write.state = replace(write.state, generation=Generation(above + 1))
+                write.in_flight = False
+                self._waiting.append(write)
+        return lost
+
+    def _advance(self, state: State, source: Source) -> None:
+        if not self._current < state:
+            return
+        change = Change(self._current, state, source)
+        self._current = state
+        for observer in tuple(self._observers):
+            observer(change)

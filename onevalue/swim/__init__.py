@@ -1,0 +1,1 @@
+"""SWIM as HashiCorp's memberlist speaks it, with Lifeguard. Pure."""

@@ -1,0 +1,56 @@
+"""Metadata, dependencies and packages of OneValue; settings of the checks live in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (HERE / "onevalue" / "__init__.py").read_text().splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="onevalue",
+    version=VERSION,
+    description="A distributed one-value database: one value, the same on every host of a fleet.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11",
+    # Without package_dir an editable install hides the plugin; find_packages() would drop twisted.plugins silently,
+    # and an __init__.py under twisted/ would overwrite Twisted's own.
+    package_dir={"": "."},
+    packages=[
+        "onevalue",
+        "onevalue.serf",
+        "onevalue.swim",
+        "onevalue.web",
+        "onevalue.wire",
+        "twisted.plugins",
+    ],
+    package_data={"onevalue": ["py.typed"]},
+    install_requires=[
+        "twisted[tls]>=24.3",
+        "klein>=24.8",
+        "treq>=24.9",
+        "attrs>=23.1",
+        "msgpack>=1.0.5",
+        "cryptography>=42",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "pytest-twisted>=1.14", "pytest-cov>=5", "hypothesis>=6.100"],
+        "lint": ["mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-setuptools"],
+        "bench": ["psutil>=5.9"],
+    },
+    classifiers=[
+        "Framework :: Twisted",
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+    ],
+    zip_safe=False,
+)
