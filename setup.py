@@ -25,6 +25,7 @@ setup(
     packages=[
         "onevalue",
         "onevalue.serf",
+        "onevalue.spread",
         "onevalue.swim",
         "onevalue.web",
         "onevalue.wire",

@@ -7,6 +7,7 @@ It must not know what a node does with a statement (that is `spread`), nor how i
 
 import json
 from dataclasses import dataclass
+from typing import cast
 
 from onevalue.errors import RemoteProtocolError
 from onevalue.store import ORIGIN_LENGTH_MAX, State, Value, canonical, state_from_json
@@ -40,12 +41,7 @@ def decode_statement(body: bytes) -> Statement:
     Raises:
         RemoteProtocolError: too long, not JSON, or a field is missing, of the wrong type or out of range.
     """
-    if len(body) > STATEMENT_SIZE_MAX:
-        raise RemoteProtocolError(f"a statement has at most {STATEMENT_SIZE_MAX} bytes")
-    try:
-        obj = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise RemoteProtocolError(f"a statement is JSON: {error}") from None
+    obj = load_json(body, "a statement")
     if not isinstance(obj, dict):
         raise RemoteProtocolError("a statement is a JSON object")
     name, learning = obj.get("name"), obj.get("learning")
@@ -54,6 +50,20 @@ def decode_statement(body: bytes) -> Statement:
     if not isinstance(learning, bool):
         raise RemoteProtocolError("learning must be true or false")
     return Statement(name, learning, state_from_json(obj.get("state")))
+
+
+def load_json(body: bytes, what: str) -> object:
+    """The JSON of a peer. `what` names it in the error.
+
+    Raises:
+        RemoteProtocolError: longer than STATEMENT_SIZE_MAX, not JSON, or nested too deeply.
+    """
+    if len(body) > STATEMENT_SIZE_MAX:
+        raise RemoteProtocolError(f"{what} has at most {STATEMENT_SIZE_MAX} bytes")
+    try:
+        return cast("object", json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError(f"{what} is JSON: {error}") from None
 
 
 def _to_json(statement: Statement) -> dict[str, Value]:

@@ -4,58 +4,13 @@ Two engines stand behind it: `gossip`, embedded (the default), and later an exte
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import Enum
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from onevalue.member import Member, Status, UserEvent
 
-class Status(Enum):
-    """Serf's words for what is known of a member; memberlist says "dead" for failed."""
-
-    ALIVE = "alive"
-    LEAVING = "leaving"
-    LEFT = "left"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One member as this node knows it at present.
-
-    Attributes:
-        name: unique in the cluster.
-        address: numeric IPv4 or IPv6 host, without brackets.
-        port: of gossip, UDP and TCP.
-        status: Serf's word.
-        suspect: alive, but under suspicion.
-        tags: Serf's tags; `http` tells scheme and port of its HTTP service (docs/protocol.md).
-    """
-
-    name: str
-    address: str
-    port: int
-    status: Status
-    suspect: bool
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class UserEvent:
-    """A Serf user event that reached this node.
-
-    Attributes:
-        name: of the event.
-        payload: as sent.
-        raw: the Serf message as received, from its id byte on; what a relay sends on.
-        relay_wanted: it came as gossip and is new here, so relaying is ours to decide; False in a push/pull.
-    """
-
-    name: str
-    payload: bytes
-    raw: bytes
-    relay_wanted: bool
+__all__ = ["IMembership", "Member", "Status", "UserEvent"]
 
 
 class IMembership(Interface):
@@ -80,6 +35,9 @@ class IMembership(Interface):
 
     def relay_value_event(raw: bytes, direct: Sequence[Member]) -> None:
         """The value event of another node travels on, as the same bytes."""
+
+    def copy_value_event(direct: Sequence[Member]) -> None:
+        """The newest value event, sent or relayed, goes straight to some more members."""
 
     def send_event(name: str, payload: bytes, coalesce: bool) -> None:
         """A user event of this node travels by gossip. Raises LocalProtocolError when it is too large."""

@@ -1,0 +1,8 @@
+"""How a value spreads: admission, learning before writing, rumours, anti-entropy picks, original peers. Pure.
+
+`core.Spread` is the one entry; the other files carry one idea each.
+"""
+
+from onevalue.spread.core import PushOutcome, Rumour, Spread
+
+__all__ = ["PushOutcome", "Rumour", "Spread"]

@@ -1,0 +1,116 @@
+"""Contacts: how each alive member can be asked for its state over HTTP, and which are picked for a round.
+
+A member's `http` tag holds scheme and port, as `http:8080`; the host is the member's address; `-` is not reachable. A
+member without the tag is a plain Serf agent or an original program on port 8080, which cannot be told apart from here:
+it is tried once in a while until it has answered as the original does, and then counts as one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onevalue.config import HTTP_PORT_DEFAULT, SpreadSettings
+from onevalue.member import Member, Status
+from onevalue.types import Rng
+
+HTTP_TAG = "http"
+UNREACHABLE = "-"
+PLAIN_TRIALS_PER_ROUND = 1
+"""Members without the tag that one round tries beside its picks: they must not crowd out those that answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Where to ask a member. `original`: it has no tag, so it gets the original's form of /notify."""
+
+    name: str
+    host: str
+    port: int
+    scheme: str
+    original: bool
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, with brackets for IPv6."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def contact_of(member: Member) -> Contact | None:
+    """How to ask this member; None if its tag says that it cannot be asked, or says nonsense."""
+    tag = member.tags.get(HTTP_TAG)
+    if tag is None:
+        return Contact(member.name, member.address, HTTP_PORT_DEFAULT, "http", original=True)
+    scheme, _, port = tag.partition(":")
+    if scheme not in {"http", "https"} or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
+        return None
+    return Contact(member.name, member.address, int(port), scheme, original=False)
+
+
+class Contacts:
+    """The alive members other than this node that have an HTTP service, and who of them is being asked."""
+
+    def __init__(self, name: str, settings: SpreadSettings, rng: Rng) -> None:
+        self._name = name
+        self._settings = settings
+        self._rng = rng
+        self._contacts: dict[str, Contact] = {}
+        self._confirmed: dict[str, Contact] = {}  # originals that have answered as such
+        self._next_trial: dict[str, float] = {}  # plain members, in seconds of now
+        self._in_flight: dict[str, Contact] = {}
+
+    def update(self, members: Sequence[Member]) -> None:
+        """These are the members now; what is remembered of others is dropped."""
+        alive = [m for m in members if m.status in {Status.ALIVE, Status.LEAVING} and m.name != self._name]
+        self._contacts = {m.name: contact for m in alive if (contact := contact_of(m)) is not None}
+        for memory in (self._confirmed, self._next_trial):
+            for name in [name for name in memory if name not in self._contacts]:
+                del memory[name]
+
+    def tagged(self) -> list[Contact]:
+        """Our own nodes: those that answer with a statement."""
+        return [contact for contact in self._contacts.values() if not contact.original]
+
+    def pick(self, count: int, now: float) -> list[Contact]:
+        """Up to `count` random contacts that answer, and beside them a plain member whose trial is due."""
+        answering = [c for c in self._contacts.values() if self._answers(c) and c.name not in self._in_flight]
+        due = [c for c in self._contacts.values() if self._trial_due(c, now)]
+        picks = self._rng.sample(answering, min(count, len(answering)))
+        trials = self._rng.sample(due, min(PLAIN_TRIALS_PER_ROUND, len(due)))
+        for contact in trials:
+            self._next_trial[contact.name] = now + self._settings.plain_member_retry_s
+        return picks + trials
+
+    def hint_original(self, name: str) -> None:
+        """`name` says that it is a node of the original program: try it at the next round."""
+        self._next_trial.pop(name, None)
+
+    def confirm_original(self, contact: Contact) -> None:
+        """This member answered as the original program does."""
+        if self._contacts.get(contact.name) == contact:
+            self._confirmed[contact.name] = contact
+
+    def doubt_original(self, contact: Contact) -> None:
+        """This member did not answer as the original does: it counts as plain again."""
+        self._confirmed.pop(contact.name, None)
+
+    def begin(self, contact: Contact) -> None:
+        """An exchange with this member is under way: it is not picked until `end`."""
+        self._in_flight[contact.name] = contact
+
+    def end(self, contact: Contact) -> None:
+        """The exchange is over, one way or the other."""
+        self._in_flight.pop(contact.name, None)
+
+    def busy(self, contact: Contact) -> bool:
+        """True while an exchange with this member is under way."""
+        return contact.name in self._in_flight
+
+    def _answers(self, contact: Contact) -> bool:
+        return not contact.original or self._confirmed.get(contact.name) == contact
+
+    def _trial_due(self, contact: Contact, now: float) -> bool:
+        return (
+            not self._answers(contact)
+            and contact.name not in self._in_flight
+            and now >= self._next_trial.get(contact.name, now)
+        )

@@ -1,0 +1,89 @@
+"""Rumours: the value event, to whom it goes straight, and how fast.
+
+A new state leaves by UDP when it exists. It is a Serf user event named `onevalue`, so real Serf agents carry it too. Up
+to `direct_members_max` members the origin sends it straight to all. Above, the sorted list of members is cut into about
+sqrt(N) slices; the origin sends to the first of each, its head, who sends on to its slice.
+
+Bounds: only the newest state is sent, so many writes a second become few events (a token bucket), and direct copies
+leave at a bounded rate (another).
+"""
+
+import math
+from collections.abc import Sequence
+
+from onevalue.exchange import load_json
+from onevalue.member import Member, Status
+from onevalue.store import State, canonical, state_from_json
+
+EVENT_NAME = "onevalue"
+
+
+def encode_event(state: State) -> bytes:
+    """The payload of the value event: JSON, so that `serf monitor` and event handlers can read it."""
+    return canonical(state.to_json())
+
+
+def decode_event(payload: bytes) -> State:
+    """The state that a value event carries.
+
+    Raises:
+        RemoteProtocolError: the payload is not such JSON.
+    """
+    return state_from_json(load_json(payload, "a value event"))
+
+
+def reachable(members: Sequence[Member], name: str) -> list[Member]:
+    """The members that a direct copy can reach: alive, and not `name`. Sorted by name, as `members` is."""
+    return [m for m in members if m.name != name and m.status in {Status.ALIVE, Status.LEAVING}]
+
+
+def slices(members: Sequence[Member]) -> list[Sequence[Member]]:
+    """The sorted members cut into about sqrt(N) runs of about sqrt(N); the first of each is its head."""
+    size = math.isqrt(max(0, len(members) - 1)) + 1
+    return [members[start : start + size] for start in range(0, len(members), size)]
+
+
+def targets_of_origin(members: Sequence[Member], name: str, direct_members_max: int) -> list[Member]:
+    """To whom the origin sends: all, or in a large cluster the heads and the rest of its own slice."""
+    others = reachable(members, name)
+    if len(others) <= direct_members_max:
+        return others
+    alive = [m for m in members if m.name == name or m.status in {Status.ALIVE, Status.LEAVING}]
+    heads = [run[0] for run in slices(alive)]
+    return [m for m in heads if m.name != name] + targets_of_head(members, name, direct_members_max)
+
+
+def targets_of_head(members: Sequence[Member], name: str, direct_members_max: int) -> list[Member]:
+    """To whom `name` sends on: the rest of its slice if it is the head of one in a large cluster, else nobody."""
+    alive = [m for m in members if m.name == name or m.status in {Status.ALIVE, Status.LEAVING}]
+    if len(alive) <= direct_members_max + 1:
+        return []
+    for run in slices(alive):
+        if run[0].name == name:
+            return list(run[1:])
+    return []
+
+
+class TokenBucket:
+    """At most `rate` a second on average, `burst` at once. Tokens are not counted beyond `burst`."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._tokens = burst
+        self._at: float | None = None
+
+    def take(self, most: int, now: float) -> int:
+        """How many of `most` may pass now; they are taken."""
+        if self._at is not None and now > self._at:
+            self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        # A clock that steps back gives no tokens, and does not hold later ones back either.
+        self._at = now
+        taken = min(most, int(self._tokens))
+        self._tokens -= taken
+        return taken
+
+    def next_token(self) -> float:
+        """When the next one may pass, in the seconds of the last `take`."""
+        missing = max(0.0, 1.0 - self._tokens)
+        return (self._at or 0.0) + missing / self._rate

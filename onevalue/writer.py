@@ -1,0 +1,100 @@
+"""The writer: the way of an own write through the store and the journal, with group commit.
+
+A write is proposed at once, so it has its place behind those that wait; while one commit runs, all that come stand
+together in the next. It is visible, acknowledged and sent only when it is durable.
+
+It must not know how writes come in, nor how a state travels.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.failure import Failure
+
+from onevalue.errors import NotReadyError, WriteRefusedError
+from onevalue.journal import IJournal
+from onevalue.spread import Spread
+from onevalue.store import Source, State, Store, Value, Write
+
+
+class Writer:
+    """Makes own writes, in order.
+
+    Args:
+        store: shared by all services.
+        journal: makes states durable.
+        spread: knows whether this node may write yet.
+        clock: seconds of the reactor, for how long to wait.
+        wall_clock: seconds since 1970, for people.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        journal: IJournal,
+        spread: Spread,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._spread = spread
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._committing = False
+        self._idle_waiters: list[Deferred[None]] = []
+
+    def write(self, value: Value, if_match: str | None = None) -> Deferred[State]:
+        """Fires with the state of the write when it is durable and merged.
+
+        Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it.
+        """
+        if self._spread.learning:
+            wait_s = self._spread.retry_after_s(self._clock())
+            return fail(NotReadyError("this node is still learning what its cluster holds", wait_s))
+        done: Deferred[State] = Deferred()
+        try:
+            self._store.propose(
+                value,
+                origin=self._spread.name,
+                time=self._wall_clock(),
+                done=lambda write: _finish(done, write),
+                if_match=if_match,
+            )
+        except WriteRefusedError as error:
+            return fail(error)
+        self._commit()
+        return done
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires when no commit is under way and no write waits; at once if that is so now."""
+        if not self._committing:
+            return succeed(None)
+        waiter: Deferred[None] = Deferred()
+        self._idle_waiters.append(waiter)
+        return waiter
+
+    def _commit(self) -> None:
+        if self._committing:
+            return
+        states = self._store.begin_commit()
+        if not states:
+            waiters, self._idle_waiters = self._idle_waiters, []
+            for waiter in waiters:
+                waiter.callback(None)
+            return
+        self._committing = True
+        self._journal.append(states, Source.SET).addBoth(self._committed)
+
+    def _committed(self, result: Failure | None) -> None:
+        self._committing = False
+        self._store.end_commit(result.getErrorMessage() if isinstance(result, Failure) else None)
+        self._commit()
+
+
+def _finish(done: Deferred[State], write: Write) -> None:
+    if write.error is None:
+        done.callback(write.state)
+    else:
+        done.errback(Failure(write.error))
