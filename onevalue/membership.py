@@ -30,6 +30,9 @@ class IMembership(Interface):
     def observe_events(observer: Callable[[Sequence[UserEvent]], None]) -> None:
         """`observer` gets user events as they arrive: one as gossip, those of one push/pull together."""
 
+    def observe_addresses_tried(observer: Callable[[], None]) -> None:
+        """`observer` is called once, when each join address was dialled at least once; at once if that is so."""
+
     def send_value_event(payload: bytes, direct: Sequence[Member]) -> None:
         """A value event of this node travels: at once straight to `direct`, and in the one value slot of gossip."""
 

@@ -138,6 +138,7 @@ class Spread:
         """Each join address was dialled at least once."""
         self._learning.addresses_tried()
         self._settle(now)
+        self.wake()
 
     def members_changed(self, members: Sequence[Member], now: float) -> None:
         """These are the members now, sorted by name. A node that was alone asks one that appeared at once."""
@@ -148,6 +149,7 @@ class Spread:
             for contact in self._contacts.tagged()[:1]:
                 self._want(contact, Source.JOIN)
         self._settle(now)
+        self.wake()
 
     def receive_statement(self, statement: Statement, now: float) -> PushOutcome:
         """Another of our nodes pushed its state with POST /notify."""
@@ -197,6 +199,7 @@ class Spread:
                 self.counters["states_refused"] += 1
             self._learning.answered(contact, learning=statement.learning, now=now)
         self._settle(now)
+        self.wake()
 
     def failed(self, exchange: Exchange, now: float) -> None:
         """A member did not answer in time, or with nonsense."""
@@ -205,14 +208,16 @@ class Spread:
         self._contacts.doubt_original(exchange.contact)
         self._learning.failed(exchange.contact, now)
         self._settle(now)
+        self.wake()
 
     def round(self, now: float) -> None:
         """A round of anti-entropy begins with random members."""
         for contact in self._contacts.pick(self._settings.members_to_notify, now):
             self._want(contact, Source.ANTI_ENTROPY)
+        self.wake()
 
     def handle_timer(self, now: float) -> None:
-        """What was due at `now` has been decided; pull the outputs."""
+        """What was due at `now` has been decided; pull the outputs. Does not call `wake`."""
         self._settle(now)
 
     # Outputs --------------------------------------------------------------------------------------------------------
@@ -220,7 +225,8 @@ class Spread:
     def next_deadline(self) -> float | None:
         """When `handle_timer` is to be called next, in seconds of now; None for not at all."""
         question = self._learning.next_question(self._idle(), len(self._questions)) if self.learning else None
-        times = [self._learning.deadline, question, self._ties.deadline, self._event_wait, self._copies_wait]
+        tie = None if self.learning else self._ties.deadline
+        times = [self._learning.deadline, question, tie, self._event_wait, self._copies_wait]
         return min((time for time in times if time is not None), default=None)
 
     def exchanges_to_start(self) -> list[Exchange]:
@@ -278,7 +284,6 @@ class Spread:
             for contact in self._learning.whom_to_ask(self._idle(), len(self._questions), now):
                 self._want(contact, Source.JOIN)
                 self._questions[contact.name] = self._wanted[-1]
-        self.wake()
 
     def _changed(self, change: Change) -> None:
         if change.source is Source.SET:

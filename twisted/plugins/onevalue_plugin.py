@@ -2,7 +2,7 @@
 
 from twisted.application.service import ServiceMaker
 
-onevalue = ServiceMaker(  # type: ignore[no-untyped-call]  # Twisted's is not annotated
+onevalue = ServiceMaker(
     "OneValue",
     "onevalue.tap",
     "A node of a distributed one-value database.",

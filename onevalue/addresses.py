@@ -1,0 +1,131 @@
+"""Where a node is bound and what it advertises: the rules that keep a node closed until it is told otherwise.
+
+Without an advertise address: loopback only; with a join address off loopback the source address towards it is
+advertised. With one: all interfaces, as the original, but a loopback address binds that address only.
+Asks the operating system's resolver and routes, at start, before the reactor runs.
+"""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from onevalue.config import GOSSIP_PORT_DEFAULT
+from onevalue.errors import ConfigError
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Numeric hosts and ports: where gossip listens, and what other members are told."""
+
+    bind_host: str
+    bind_port: int
+    advertise_host: str
+    advertise_port: int
+
+    @property
+    def open_to_others(self) -> bool:
+        """True if somebody on another host can reach what is bound here."""
+        return not ip_address(self.bind_host).is_loopback
+
+    def http_description(self, port: int) -> str:
+        """The strports description of an HTTP service on the same addresses."""
+        host = ip_address(self.bind_host)
+        kind = "tcp6" if host.version == 6 else "tcp"
+        return f"{kind}:{port}:interface={self.bind_host.replace(':', chr(92) + ':')}"
+
+
+def split_host_port(text: str, default_port: int) -> tuple[str, int]:
+    """`HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or a bare IPv6 address, apart.
+
+    Raises:
+        ValueError: no host, or no port from 1 to 65535; the message goes on from the text.
+    """
+    host, port = text, ""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError("is not [HOST]:PORT")
+        port = rest[1:]
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+        if not port:
+            raise ValueError("has no port after the colon")
+    if not host or any(c.isspace() or c in "/[]" for c in host):
+        raise ValueError("has no host")
+    if not port:
+        return host, default_port
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError("has no port from 1 to 65535")
+    return host, int(port)
+
+
+def place(*, bind: str | None, advertise: str | None, join: Sequence[str]) -> Placement:
+    """Where to listen and what to advertise.
+
+    Raises:
+        ConfigError: naming the option that is wrong or missing.
+    """
+    advertised = _resolved("--advertise", advertise) if advertise else None
+    bound = _resolved("--bind", bind) if bind else None
+    if advertised is None and bound is not None and not ip_address(bound[0]).is_unspecified:
+        advertised = bound
+    if advertised is None:
+        host = _source_towards(join)
+        if bound is not None and host is None:
+            raise ConfigError(
+                "--bind: all interfaces need --advertise HOST, so that others know how to reach this node"
+            )
+        advertised = (host or LOOPBACK, None)
+    advertise_host, advertise_port = advertised
+    if bound is None:
+        bound = (_default_bind(ip_address(advertise_host)), None)
+    bind_port = bound[1] or advertise_port or GOSSIP_PORT_DEFAULT
+    return Placement(bound[0], bind_port, advertise_host, advertise_port or bind_port)
+
+
+def _default_bind(advertised: IPv4Address | IPv6Address) -> str:
+    if advertised.is_loopback:
+        return str(advertised)
+    return "::" if advertised.version == 6 else "0.0.0.0"  # noqa: S104  # told to by an advertise address, as the original
+
+
+def _resolved(option: str, text: str) -> tuple[str, int | None]:
+    try:
+        host, port = split_host_port(text, 0)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {text!r} {error}") from None
+    return _resolve(option, host), port or None
+
+
+def _resolve(option: str, host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0][4][0])
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{option}: cannot find the address of {host!r}: {error}") from None
+
+
+def _source_towards(join: Sequence[str]) -> str | None:
+    """The address from which this host would speak to the first join address off loopback; None if there is none."""
+    for text in join:
+        host, port = split_host_port(text, GOSSIP_PORT_DEFAULT)
+        try:
+            target = ip_address(_resolve("--join", host))
+        except ConfigError as error:
+            raise ConfigError(f"{error}; give --advertise HOST, for the own address cannot be told either") from None
+        if target.is_loopback:
+            continue
+        family = socket.AF_INET6 if target.version == 6 else socket.AF_INET
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((str(target), port))  # sends nothing: asks the routing table
+                return str(probe.getsockname()[0])
+        except OSError as error:
+            raise ConfigError(f"--join: no way to {text}: {error}; give --advertise HOST") from None
+    return None

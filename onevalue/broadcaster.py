@@ -1,0 +1,241 @@
+"""The broadcaster: the shell around `spread`. Anti-entropy by LoopingCall and treq, and all else that spread wants.
+
+Every round, and whenever spread has something to do, it starts the exchanges, sends the rumours and makes the writes
+that spread decided on. It decides nothing itself, and keeps one delayed call for spread's next deadline.
+"""
+
+from typing import Any
+from urllib.parse import quote
+
+from treq.client import HTTPClient
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+
+from onevalue.errors import RemoteProtocolError
+from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_statement
+from onevalue.membership import IMembership
+from onevalue.spread import Rumour, Spread
+from onevalue.spread.core import Exchange
+from onevalue.writer import Writer
+
+EXCHANGE_TIME_MAX_S = 2.0
+"""Deadline over one whole exchange, from dialling to the last byte of the answer."""
+
+
+class Broadcaster(Service):
+    """Keeps this node's value and those of the others together.
+
+    Args:
+        reactor: its clock and delayed calls.
+        client: treq's, on an agent that follows no redirects and keeps no connections.
+        spread, membership, writer: decides, tells and writes.
+        interval_s: between two rounds of anti-entropy.
+        somebody_to_ask: the node begins by learning.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        reactor: IReactorTime,
+        client: HTTPClient,
+        spread: Spread,
+        membership: IMembership,
+        writer: Writer,
+        interval_s: float,
+        somebody_to_ask: bool,
+    ) -> None:
+        self._reactor = reactor
+        self._client = client
+        self._spread = spread
+        self._membership = membership
+        self._writer = writer
+        self._somebody_to_ask = somebody_to_ask
+        self._was_learning = False
+        self._interval_s = interval_s
+        self._rounds = LoopingCall(self._round)
+        self._rounds.clock = reactor
+        self._pumping: IDelayedCall | None = None
+        self._timer: IDelayedCall | None = None
+        self._under_way: list[Deferred[Any]] = []
+
+    def startService(self) -> None:
+        """Learning begins, and rounds follow each interval."""
+        super().startService()
+        self._spread.wake = self._wake
+        self._membership.observe_members(self._members_changed)
+        self._membership.observe_events(lambda events: self._spread.receive_events(events, self._reactor.seconds()))
+        self._membership.observe_addresses_tried(lambda: self._spread.addresses_tried(self._reactor.seconds()))
+        self._was_learning = self._somebody_to_ask
+        self._spread.start(self._reactor.seconds(), somebody_to_ask=self._somebody_to_ask)
+        self._rounds.start(self._interval_s, now=False).addErrback(self._failed, "a round")
+
+    def stopService(self) -> Deferred[object]:
+        """Fires when no exchange is under way any more and no delayed call is left."""
+        super().stopService()
+        self._spread.wake = lambda: None
+        if self._rounds.running:
+            self._rounds.stop()
+        for call in (self._pumping, self._timer):
+            if call is not None and call.active():
+                call.cancel()
+        for exchange in list(self._under_way):
+            exchange.cancel()
+        return DeferredList(list(self._under_way), consumeErrors=True).addCallback(lambda _: None)
+
+    def _members_changed(self) -> None:
+        self._spread.members_changed(self._membership.members(), self._reactor.seconds())
+
+    def _wake(self) -> None:
+        """Pull what spread has in the next turn of the reactor, so that a burst of changes is one pull."""
+        if self._pumping is None:
+            self._pumping = self._reactor.callLater(0, self._pump)
+
+    def _round(self) -> None:
+        # A LoopingCall ends for good at its first error.
+        try:
+            self._spread.round(self._reactor.seconds())
+            self._wake()
+        except Exception:  # noqa: BLE001  # see above: whatever it is, the next round must come
+            self._failed(Failure(), "a round")
+
+    def _pump(self) -> None:
+        self._pumping = None
+        now = self._reactor.seconds()
+        try:
+            self._spread.handle_timer(now)
+            for rumour in self._spread.rumours_to_send(now):
+                self._send(rumour)
+            for exchange in self._spread.exchanges_to_start():
+                self._start(exchange)
+            for value in self._spread.writes_to_make(now):
+                self._writer.write(value).addErrback(self._failed, "raising the generation above an original's")
+        except Exception:  # noqa: BLE001  # the node must go on, whatever one turn stumbled over
+            self._failed(Failure(), "spreading")
+        self._tell_if_ready()
+        self._arm()
+
+    def _arm(self) -> None:
+        """Keep one delayed call, for spread's next deadline."""
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        deadline = self._spread.next_deadline()
+        if deadline is not None and self.running:
+            self._timer = self._reactor.callLater(max(0.0, deadline - self._reactor.seconds()), self._pump)
+
+    def _send(self, rumour: Rumour) -> None:
+        if rumour.payload is not None:
+            self._membership.send_value_event(rumour.payload, rumour.direct)
+        elif rumour.raw is not None:
+            self._membership.relay_value_event(rumour.raw, rumour.direct)
+        else:
+            self._membership.copy_value_event(rumour.direct)
+
+    def _start(self, exchange: Exchange) -> None:
+        """Exchange states with a member; spread hears how it ended, within the deadline."""
+        under_way = exchange_states(self._client, exchange, self._spread.statement())
+        under_way.addTimeout(EXCHANGE_TIME_MAX_S, self._reactor)
+        self._under_way.append(under_way)
+
+        def ended(result: Statement | Failure | None) -> None:
+            self._under_way.remove(under_way)
+            now = self._reactor.seconds()
+            if isinstance(result, Failure):
+                self.log.debug(
+                    "no exchange with {name}: {reason}", name=exchange.contact.name, reason=result.getErrorMessage()
+                )
+                self._spread.failed(exchange, now)
+            else:
+                self._spread.answered(exchange, result, now)
+
+        under_way.addBoth(ended).addErrback(self._failed, "an exchange")
+
+    def _tell_if_ready(self) -> None:
+        if self._was_learning and not self._spread.learning:
+            self._was_learning = False
+            self.log.info("ready for writes: {why}", why=self._spread.ready_because)
+
+    def _failed(self, failure: Failure, what: str) -> None:
+        self.log.failure("{what} failed, and goes on", failure, what=what)
+
+
+def exchange_states(client: HTTPClient, exchange: Exchange, statement: Statement) -> Deferred[Statement | None]:
+    """One exchange: fires with the member's statement, or with None if it answered as the original program does.
+
+    Fails if it answered otherwise, or not at all. Cancelling it closes the connection.
+    """
+    contact, state = exchange.contact, statement.state
+    if contact.original:
+        path = f"/notify/{state.value}/{state.generation}?notifier={quote(statement.name, safe='')}"
+        requested = client.post(contact.url + path, allow_redirects=False, unbuffered=True)
+    else:
+        path = f"/notify?notifier={quote(statement.name, safe='')}"
+        requested = client.post(
+            contact.url + path,
+            data=encode_statement(statement),
+            headers=Headers({"Content-Type": ["application/json"]}),
+            allow_redirects=False,
+            unbuffered=True,
+        )
+
+    def answered(response: IResponse) -> Deferred[Statement | None]:
+        body = read_body(response, STATEMENT_SIZE_MAX)
+        return body.addCallback(_understand, response.code, contact.original)
+
+    done: Deferred[Statement | None] = requested.addCallback(answered)
+    return done
+
+
+def _understand(body: bytes, code: int, original: bool) -> Statement | None:
+    if code != 200:
+        raise RemoteProtocolError(f"the answer has status {code}")
+    if original and not body:
+        return None
+    return decode_statement(body)
+
+
+def read_body(response: IResponse, size_max: int) -> Deferred[bytes]:
+    """The body of a response; fails above `size_max` bytes. Cancelling it closes the connection."""
+    collector = _Body(size_max)
+    response.deliverBody(collector)
+    return collector.done
+
+
+class _Body(Protocol):
+    """Collects a bounded body; treq's own collector cannot be cancelled, and has no bound."""
+
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+        self._parts: list[bytes] = []
+        self._size = 0
+        self.done: Deferred[bytes] = Deferred(lambda _: self._close())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size > self._size_max:
+            self._close()
+            self._end(Failure(RemoteProtocolError(f"the answer has more than {self._size_max} bytes")))
+        else:
+            self._parts.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        whole = reason.check(ResponseDone, PotentialDataLoss)
+        self._end(b"".join(self._parts) if whole else reason)
+
+    def _close(self) -> None:
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def _end(self, result: bytes | Failure) -> None:
+        if not self.done.called:
+            self.done.callback(result)  # a Failure fires the errbacks

@@ -1,0 +1,217 @@
+"""The options of `twistd onevalue`: text and environment in, one frozen NodeConfig out, or a usage error.
+
+Each option can also stand in the environment as ONEVALUE_..., and the original program's ADVERTISE_ADDR and
+CLUSTER_ADDR are understood; the command line wins. It must not know how a node is built.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from socket import gethostname
+from typing import TypeVar
+
+from twisted.python import usage
+
+from onevalue.addresses import Placement, place, split_host_port
+from onevalue.config import GOSSIP_PORT_DEFAULT, HTTP_PORT_DEFAULT, SpreadSettings
+from onevalue.errors import ConfigError
+from onevalue.store import VALUE_MAX, VALUE_MIN
+
+NAME_LENGTH_MAX = 128
+_T = TypeVar("_T")
+
+ENVIRONMENT_PREFIX = "ONEVALUE_"
+DEFAULTS = {
+    "initial": "42",
+    "members-to-notify": "2",
+    "broadcast-interval": "2",
+    "debug-interval": "5",
+    "join-timeout": "5",
+}
+ORIGINAL_VARIABLES = {"advertise": "ADVERTISE_ADDR", "join": "CLUSTER_ADDR"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """What a node is told at start, checked.
+
+    Attributes:
+        name: unique in the cluster.
+        placement: where gossip is bound and what is advertised.
+        http: a strports description.
+        join: `HOST[:PORT]` texts.
+        tags: Serf tags of this node, without `http`.
+        initial: the value at generation 0.
+        data_dir: where the journal lives; None: no journal.
+        spread: bounds and rates of spreading.
+        broadcast_interval_s: between two rounds of anti-entropy.
+        debug_interval_s: between two debug lines; 0 for none.
+    """
+
+    name: str
+    placement: Placement
+    http: str
+    join: tuple[str, ...]
+    tags: Mapping[str, str]
+    initial: int
+    data_dir: Path | None
+    spread: SpreadSettings
+    broadcast_interval_s: float
+    debug_interval_s: float
+
+
+class Options(usage.Options):
+    """One node of a distributed one-value database."""
+
+    synopsis = "[options]"
+    longdesc = (
+        "Every node holds the same value; read and write it over HTTP on any of them. Each option can also be given "
+        "in the environment as ONEVALUE_ and its name in capitals, e.g. ONEVALUE_DATA_DIR."
+    )
+    optParameters = [  # noqa: RUF012  # Twisted's way to declare options
+        ["http", None, None, "Where to serve HTTP: a strports description. [default: tcp:8080 where gossip is bound]"],
+        ["bind", None, None, "HOST[:PORT] where gossip listens, UDP and TCP. [default: see --advertise; port 7946]"],
+        [
+            "advertise",
+            None,
+            None,
+            "HOST[:PORT] at which others reach this node; opens all interfaces unless loopback. Also ADVERTISE_ADDR.",
+        ],
+        ["name", None, None, "Name of this node, unique in the cluster. [default: host name, and port if not 7946]"],
+        ["initial", None, None, "The value at generation 0, an integer of 64 bits. [default: 42]"],
+        [
+            "data-dir",
+            None,
+            None,
+            "Folder of the journal. [default: $STATE_DIRECTORY, else onevalue/NAME under the XDG state home]",
+        ],
+        ["members-to-notify", None, None, "How many random members a round of anti-entropy asks. [default: 2]"],
+        ["broadcast-interval", None, None, "Seconds between two rounds of anti-entropy. [default: 2]"],
+        ["debug-interval", None, None, "Seconds between two lines of members and state; 0: none. [default: 5]"],
+        ["join-timeout", None, None, "Seconds after which a node whom nobody answers takes writes. [default: 5]"],
+    ]
+    optFlags = [["no-journal", None, "Keep nothing on disk: for throw-away nodes. Wins over --data-dir."]]  # noqa: RUF012  # as above
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self._environ = os.environ if environ is None else environ
+        self["join"] = []
+        self["tag"] = []
+
+    def opt_join(self, addresses: str) -> None:
+        """HOST[:PORT] of a member to join, a comma list, or repeated; dialled for ever. Also CLUSTER_ADDR."""
+        self["join"].append(addresses)
+
+    def opt_tag(self, tag: str) -> None:
+        """KEY=VALUE shown to all members; may be repeated."""
+        self["tag"].append(tag)
+
+    def postOptions(self) -> None:
+        """`self["config"]` is the checked NodeConfig.
+
+        Raises:
+            UsageError: naming the option and what was wrong with it.
+        """
+        try:
+            self["config"] = self._config()
+        except ConfigError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def _config(self) -> NodeConfig:
+        join = tuple(self._checked("join", _address, each) for each in self._list("join"))
+        placement = place(bind=self._text("bind"), advertise=self._text("advertise"), join=join)
+        name = self._text("name") or _default_name(placement.advertise_port)
+        self._checked("name", _name, name)
+        spread = self._spread()
+        return NodeConfig(
+            name=name,
+            placement=placement,
+            http=self._text("http") or placement.http_description(HTTP_PORT_DEFAULT),
+            join=join,
+            tags=dict(self._checked("tag", _tag, each) for each in self._list("tag")),
+            initial=self._integer("initial", VALUE_MIN, VALUE_MAX),
+            data_dir=None if self._flag("no-journal") else self._data_dir(name),
+            spread=spread,
+            broadcast_interval_s=self._number("broadcast-interval", float, 0.01, 3600.0),
+            debug_interval_s=self._number("debug-interval", float, 0.0, 86400.0),
+        )
+
+    def _spread(self) -> SpreadSettings:
+        return SpreadSettings(
+            members_to_notify=self._integer("members-to-notify", 0, 64),
+            join_timeout_s=self._number("join-timeout", float, 0.01, 3600.0),
+        )
+
+    def _text(self, name: str) -> str | None:
+        given: str | None = self[name]
+        return given if given is not None else self._from_environment(name) or DEFAULTS.get(name)
+
+    def _from_environment(self, name: str) -> str | None:
+        variables = [ENVIRONMENT_PREFIX + name.replace("-", "_").upper()]
+        if name in ORIGINAL_VARIABLES:
+            variables.append(ORIGINAL_VARIABLES[name])
+        return next((self._environ[variable] for variable in variables if self._environ.get(variable)), None)
+
+    def _list(self, name: str) -> list[str]:
+        texts = self[name] or [self._from_environment(name) or ""]
+        return [part.strip() for text in texts for part in text.split(",") if part.strip()]
+
+    def _flag(self, name: str) -> bool:
+        text = (self._from_environment(name) or "").lower()
+        if text not in {"", "0", "1", "no", "yes", "false", "true"}:
+            raise ConfigError(f"--{name}: say 1 or 0 in the environment, not {text!r}")
+        return bool(self[name]) or text in {"1", "yes", "true"}
+
+    def _number(self, name: str, kind: Callable[[str], float], low: float, high: float) -> float:
+        text = self._text(name) or ""
+        try:
+            number = kind(text)
+        except ValueError:
+            number = nan
+        if "_" in text or not low <= number <= high:
+            raise ConfigError(f"--{name}: {text!r} is not a number from {low} to {high}")
+        return number
+
+    def _integer(self, name: str, low: int, high: int) -> int:
+        return int(self._number(name, int, low, high))
+
+    def _checked(self, name: str, check: Callable[[str], _T], text: str) -> _T:
+        try:
+            return check(text)
+        except ValueError as error:
+            raise ConfigError(f"--{name}: {text!r} {error}") from None
+
+    def _data_dir(self, name: str) -> Path:
+        given = self._text("data-dir")
+        if given:
+            return Path(given)
+        if self._environ.get("STATE_DIRECTORY"):
+            return Path(self._environ["STATE_DIRECTORY"].split(":")[0])
+        home = self._environ.get("XDG_STATE_HOME")
+        return (Path(home) if home else Path.home() / ".local" / "state") / "onevalue" / name
+
+
+def _default_name(port: int) -> str:
+    return gethostname() if port == GOSSIP_PORT_DEFAULT else f"{gethostname()}-{port}"
+
+
+def _address(text: str) -> str:
+    split_host_port(text, GOSSIP_PORT_DEFAULT)
+    return text
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text.encode()) <= NAME_LENGTH_MAX or not text.isprintable() or "/" in text:
+        raise ValueError(f"is no name: 1 to {NAME_LENGTH_MAX} bytes, printable, no slash")
+    return text
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ValueError("is not KEY=VALUE")
+    if key == "http":
+        raise ValueError("is set by the node itself")
+    return key, value
