@@ -1,0 +1,313 @@
+"""SWIM, tied together: bytes and `now` go in; packets, stream requests, events and the next deadline are pulled out.
+
+`Swim` owns one of each part: `states` (members and what is said of them), `probe`, `relay`, `pushpull`, `outbox`,
+`streams`, `timers`. It decides only which part a message is for, and to whom a round of gossip goes. Whoever holds it
+feeds it, and after every call drains `datagrams_to_send`, `streams_to_open` and `next_event`, and looks at
+`next_deadline`. Follows wire README 4 and memberlist's memberlist.go, net.go and state.go.
+"""
+
+from collections import deque
+from typing import Final
+
+from onevalue.config import SwimSettings
+from onevalue.errors import LocalProtocolError
+from onevalue.swim.address import is_addr, unmapped
+from onevalue.swim.counters import new_counters
+from onevalue.swim.delegate import Delegate
+from onevalue.swim.events import SwimEvent, UserMessage
+from onevalue.swim.members import MemberRecord
+from onevalue.swim.outbox import Outbox
+from onevalue.swim.probe import Prober
+from onevalue.swim.pushpull import PushPulls
+from onevalue.swim.relay import Relays, target_address
+from onevalue.swim.sequence import Sequencer, reply_address
+from onevalue.swim.states import MemberStates
+from onevalue.swim.streams import StreamFailed, StreamRequest, Streams
+from onevalue.swim.timers import Timers
+from onevalue.types import Address, Incarnation, Rng
+from onevalue.wire.codec import decode_packet, encode_message
+from onevalue.wire.messages import (
+    Ack,
+    Alive,
+    Dead,
+    IndirectPing,
+    Nack,
+    NodeStatus,
+    PacketMessage,
+    Ping,
+    PushPull,
+    StreamMessage,
+    Suspect,
+    User,
+)
+from onevalue.wire.schema import META_SIZE_MAX
+from onevalue.wire.stream import encode_stream
+
+__all__ = ["StreamRequest", "Swim"]
+
+_GOSSIP: Final = "gossip"
+
+
+class Swim:
+    """One member of a cluster, without I/O.
+
+    `now` may stand still or step back: the largest that was seen counts. Every method that takes it may make packets,
+    stream requests and events.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addr: bytes,
+        port: int,
+        meta: bytes,
+        vsn: bytes,
+        settings: SwimSettings,
+        rng: Rng,
+        delegate: Delegate,
+    ) -> None:
+        if not name or not is_addr(addr) or not 0 < port < 65536 or len(vsn) != 6:
+            raise LocalProtocolError("a member has a name, 4 or 16 bytes of address, a port and six version bytes")
+        _check_meta(meta)
+        self.counters = new_counters()
+        self.last_heard: float | None = None
+        self._now = float("-inf")
+        self._started = False
+        self._settings = settings
+        self._rng = rng
+        self._delegate = delegate
+        self._events: deque[SwimEvent] = deque()
+        local = MemberRecord(name, addr, port, meta, vsn, Incarnation(0), NodeStatus.DEAD, 0.0)
+        self._wire_up(local, settings, rng, delegate)
+
+    def _wire_up(self, local: MemberRecord, settings: SwimSettings, rng: Rng, delegate: Delegate) -> None:
+        tell, counters = self._events.append, self.counters
+        self._timers = timers = Timers()
+        self._sequencer = sequencer = Sequencer()
+        self._states = states = MemberStates(local, settings, rng, timers, tell, counters)
+        self._outbox = outbox = Outbox(states, delegate, settings, counters)
+        self._streams = streams = Streams(timers, counters)
+        self._relays = Relays(states, outbox, sequencer, timers, settings, counters)
+        self._prober = Prober(states, outbox, streams, sequencer, rng, timers, settings, tell, counters)
+        self._push_pulls = PushPulls(states, streams, delegate, rng, timers, settings, tell, counters)
+
+    # What is known
+
+    @property
+    def local(self) -> MemberRecord:
+        """This node; dead with incarnation 0 before `start`, left after `leave`."""
+        return self._states.local
+
+    @property
+    def n(self) -> int:
+        """How many members are remembered, in any state, this node among them; it gives limits and timeouts."""
+        return len(self._states.table)
+
+    @property
+    def health_score(self) -> int:
+        """How slow this node seems to itself; 0 is best (Lifeguard)."""
+        return self._states.awareness.score
+
+    def member(self, name: str) -> MemberRecord | None:
+        """What is known of a member, or None."""
+        return self._states.table.get(name)
+
+    def members(self) -> list[MemberRecord]:
+        """All members that are remembered, this node first, in the order in which their names became known."""
+        return self._states.table.records()
+
+    def alive_others(self) -> list[MemberRecord]:
+        """The other members that are alive, perhaps under suspicion, in the order of `members`."""
+        return [record for record in self.members() if self._states.is_other(record)]
+
+    def status(self) -> dict[str, object]:
+        """What people may want to know: members by state, queue lengths, health, counters."""
+        members = {status.name.lower(): 0 for status in NodeStatus}
+        for record in self.members():
+            members[record.status.name.lower()] += 1
+        return {
+            "members": members,
+            "health_score": self.health_score,
+            "incarnation": int(self.local.incarnation),
+            "queue": len(self._states.queue),
+            "suspicions": self._states.suspicions,
+            "relays": len(self._relays),
+            "streams": len(self._streams),
+            "leaving": self._states.leaving,
+            "counters": dict(self.counters),
+        }
+
+    # What is pulled out
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` is to be called next, at the latest; None: only after another call."""
+        return self._timers.next_deadline()
+
+    def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
+        """The packets that were built since the last call."""
+        return self._outbox.take()
+
+    def streams_to_open(self) -> list[StreamRequest]:
+        """The stream requests that were made since the last call; the shell ends each by one of two calls below."""
+        return self._streams.take()
+
+    def next_event(self) -> SwimEvent | None:
+        """The oldest event that was not pulled yet, or None."""
+        return self._events.popleft() if self._events else None
+
+    # What goes in
+
+    def start(self, now: float) -> None:
+        """This node is alive, with incarnation 1, and gossips it; probes, gossip and exchanges begin."""
+        if self._started:
+            raise LocalProtocolError("this member has been started already")
+        self._started = True
+        now = self._at(now)
+        self._states.announce(self.local.meta, now)
+        self._timers.set(_GOSSIP, now + self._rng.random() * self._settings.gossip_interval_s, self._gossip)
+        self._prober.start(now)
+        self._push_pulls.start(now)
+
+    def handle_timer(self, now: float) -> None:
+        """What is due has been done, each thing once."""
+        self._timers.run(self._at(now))
+        self._states.settle()
+
+    def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
+        """What the packet says has been taken in; what means nothing is counted as malformed. Never raises."""
+        if not self._started:
+            return
+        now, source = self._at(now), unmapped(source)
+        self.counters["packets_in"] += 1
+        packet = decode_packet(data)
+        self.counters["malformed"] += len(packet.errors)
+        if packet.messages:
+            self._heard_from(self._states.table.at(source), now)
+        for message in packet.messages:
+            self._receive(message, source, now)
+        self._states.settle()
+
+    def receive_stream(self, message: StreamMessage, now: float) -> bytes | None:
+        """A message on a stream that another opened has been taken in; the answer, or None to close silently."""
+        if not self._started:
+            return None
+        now, reply = self._at(now), None
+        if isinstance(message, PushPull):
+            self._heard_in(message, now)
+            reply = self._push_pulls.answer(message, now)
+        elif isinstance(message, Ping) and message.node in {"", self._states.local_name}:
+            reply = encode_stream(Ack(message.seq_no), compress=self._settings.compression)
+        elif isinstance(message, User):
+            self._events.append(UserMessage(message.body, None))
+        else:
+            self.counters["streams_refused"] += 1
+        self._states.settle()
+        return reply
+
+    def stream_answered(self, request_id: int, message: StreamMessage, now: float) -> None:
+        """The stream request was answered so; ignored when it has ended already."""
+        now = self._at(now)
+        if isinstance(message, PushPull):
+            self._heard_in(message, now)
+        self._streams.end(request_id, message, now)
+        self._states.settle()
+
+    def stream_failed(self, request_id: int, reason: str, now: float) -> None:
+        """The stream request has failed, for a reason told to people; ignored when it has ended already."""
+        self._streams.end(request_id, StreamFailed(reason), self._at(now))
+        self._states.settle()
+
+    # What this node wants
+
+    def push_pull(self, address: Address, *, join: bool, now: float) -> int:
+        """An exchange of all state with the member at `address` is under way; it ends as PushPullDone with this id."""
+        return self._push_pulls.request(address, join=join, now=self._at(now))
+
+    def update_meta(self, meta: bytes, now: float) -> None:
+        """This node has this meta, and gossips it with a new incarnation; nothing happens once it is leaving.
+
+        Raises LocalProtocolError above META_SIZE_MAX; nothing changed.
+        """
+        _check_meta(meta)
+        self._states.announce(meta, self._at(now))
+        self._states.settle()
+
+    def leave(self, now: float) -> None:
+        """This node has left and gossips it; LeaveSent follows. It goes on answering for as long as it is fed."""
+        self._states.leave(self._at(now))
+        self._states.settle()
+
+    def send_user(self, address: Address, body: bytes, now: float) -> None:
+        """The body is on its way to `address`, once, alone in a packet."""
+        self._at(now)
+        self._outbox.send_alone([encode_message(User(body))], address)
+
+    # Inside
+
+    def _at(self, now: float) -> float:
+        self._now = max(self._now, now)
+        return self._now
+
+    def _receive(self, message: PacketMessage, source: Address, now: float) -> None:
+        match message:
+            case Ping():
+                self._receive_ping(message, source, now)
+            case Ack():
+                self._receive_ack(message, now)
+            case Nack():
+                self._prober.nack(message.seq_no)
+            case IndirectPing():
+                self._receive_indirect_ping(message, source, now)
+            case Alive():
+                self._states.alive(message, now)
+            case Suspect():
+                self._states.suspect(message, now)
+            case Dead():
+                self._states.dead(message, now)
+            case User():
+                self._events.append(UserMessage(message.body, source))
+
+    def _receive_ping(self, message: Ping, source: Address, now: float) -> None:
+        """Answered, unless it is for a node of another name: then silence (pitfall 15)."""
+        if message.node not in {"", self._states.local_name}:
+            return
+        self._heard_from(self._states.table.get(message.source_node), now)
+        ack = Ack(message.seq_no, self._delegate.ack_payload())
+        self._outbox.send(encode_message(ack), reply_address(message, source))
+
+    def _receive_ack(self, message: Ack, now: float) -> None:
+        if self._prober.ack(message, now) or self._relays.ack(message.seq_no):
+            self.last_heard = now
+
+    def _receive_indirect_ping(self, message: IndirectPing, source: Address, now: float) -> None:
+        if not is_addr(message.target):
+            self.counters["malformed"] += 1
+            return
+        self._relays.begin(message, target_address(message, self.local.port), source, now)
+
+    def _heard_from(self, record: MemberRecord | None, now: float) -> None:
+        if record is not None and record.name != self._states.local_name:
+            self.last_heard = now
+
+    def _heard_in(self, message: PushPull, now: float) -> None:
+        if any(node.name != self._states.local_name for node in message.nodes):
+            self.last_heard = now
+
+    def _gossip(self, now: float) -> None:
+        """One round: random members get what the queues hold, until they are empty."""
+        self._timers.set(_GOSSIP, now + self._settings.gossip_interval_s, self._gossip)
+
+        def suits(record: MemberRecord) -> bool:
+            if record.name == self._states.local_name or record.status is NodeStatus.LEFT:
+                return False
+            return not record.is_gone or now - record.changed <= self._settings.gossip_to_the_dead_s
+
+        for record in self._states.table.choose(self._settings.gossip_nodes, suits, self._rng):
+            if not self._outbox.gossip_to(record):
+                return
+
+
+def _check_meta(meta: bytes) -> None:
+    if len(meta) > META_SIZE_MAX:
+        raise LocalProtocolError(f"the meta of a member has at most {META_SIZE_MAX} bytes, not {len(meta)}")

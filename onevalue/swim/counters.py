@@ -1,0 +1,25 @@
+"""What the core counts, for people and for metrics; the names are fixed, so the counters cannot grow."""
+
+from typing import Final
+
+COUNTER_NAMES: Final = (
+    "packets_in",
+    "packets_out",
+    "malformed",  # messages or packets that mean nothing
+    "members_refused",  # names above MEMBERS_MAX
+    "conflicts",  # names of members claimed from another address
+    "refutations",  # accusations of this node, refuted
+    "probes",
+    "probes_failed",  # nobody reached the member, which thus became suspect
+    "probes_by_stream",  # only TCP reached the member: UDP seems to be blocked
+    "relays_refused",  # indirect pings above RELAYS_MAX
+    "push_pulls",  # exchanges that were merged
+    "push_pulls_refused",  # exchanges whose protocol versions do not fit
+    "streams_failed",
+    "streams_refused",  # requests from elsewhere that got no answer
+)
+
+
+def new_counters() -> dict[str, int]:
+    """All counters at 0."""
+    return dict.fromkeys(COUNTER_NAMES, 0)

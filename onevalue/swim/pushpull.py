@@ -1,0 +1,153 @@
+"""Push/pull: two members exchange all that they know of all members, over a stream (wire README 3.2 and 4.8).
+
+It owns what is sent, the version check, the merge and the schedule of the periodic exchange. It must not know how a
+stream is opened, nor what the user state means.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from onevalue.config import SwimSettings
+from onevalue.swim.delegate import Delegate
+from onevalue.swim.events import PushPullDone, UserState
+from onevalue.swim.members import MemberRecord
+from onevalue.swim.states import MemberStates, Tell
+from onevalue.swim.streams import StreamFailed, StreamOutcome, Streams
+from onevalue.swim.timers import Timers
+from onevalue.types import Address, Rng
+from onevalue.wire.messages import Alive, Dead, Err, NodeState, NodeStatus, PushPull, Suspect
+from onevalue.wire.stream import encode_stream
+
+_SCALE_FROM_NODES: Final = 32
+_TICK: Final = "push/pull tick"
+_NO_VERSIONS: Final = bytes(6)
+
+
+def interval_s(base_s: float, nodes: int) -> float:
+    """How long from one periodic exchange to the next in a list of `nodes` members."""
+    if nodes <= _SCALE_FROM_NODES:
+        return base_s
+    return base_s * (math.ceil(math.log2(nodes) - math.log2(_SCALE_FROM_NODES)) + 1)
+
+
+def version_fault(remote: Sequence[NodeState], local: Sequence[MemberRecord]) -> str | None:
+    """Why the two sides cannot speak with each other, as a sentence; None when they can.
+
+    All alive members together leave a range of protocol and of delegate versions; every member in any state must at
+    present speak a version within it.
+    """
+    alive = [node.vsn for node in remote if node.status is NodeStatus.ALIVE and node.vsn]
+    alive += [record.vsn or _NO_VERSIONS for record in local if record.status is NodeStatus.ALIVE]
+    everyone = [(node.name, node.vsn or _NO_VERSIONS) for node in remote]
+    everyone += [(record.name, record.vsn or _NO_VERSIONS) for record in local]
+    for what, first in (("protocol", 0), ("delegate", 3)):
+        low = max((vsn[first] for vsn in alive), default=0)
+        high = min((vsn[first + 1] for vsn in alive), default=255)
+        for name, vsn in everyone:
+            if not low <= vsn[first + 2] <= high:
+                return f"{name!r} speaks {what} version {vsn[first + 2]}, and all members {low} to {high}"
+    return None
+
+
+def as_message(entry: NodeState, local_name: str) -> Alive | Suspect | Dead:
+    """An entry of a push/pull as the message that it is merged as; a dead member is only suspected (pitfall 18)."""
+    if entry.status is NodeStatus.ALIVE:
+        return Alive(entry.incarnation, entry.name, entry.addr, entry.port, entry.meta, entry.vsn)
+    if entry.status is NodeStatus.LEFT:
+        return Dead(entry.incarnation, entry.name, entry.name)
+    return Suspect(entry.incarnation, entry.name, local_name)
+
+
+def as_entry(record: MemberRecord) -> NodeState:
+    """A member as it is told in a push/pull."""
+    return NodeState(record.name, record.addr, record.port, record.incarnation, record.status, record.meta, record.vsn)
+
+
+class PushPulls:
+    """The exchanges of this node: those that it starts, and its answers to others."""
+
+    def __init__(
+        self,
+        states: MemberStates,
+        streams: Streams,
+        delegate: Delegate,
+        rng: Rng,
+        timers: Timers,
+        settings: SwimSettings,
+        tell: Tell,
+        counters: dict[str, int],
+    ) -> None:
+        self._states = states
+        self._streams = streams
+        self._delegate = delegate
+        self._rng = rng
+        self._timers = timers
+        self._settings = settings
+        self._tell = tell
+        self._counters = counters
+
+    def start(self, now: float) -> None:
+        """The first periodic exchange comes after a random delay of up to one interval."""
+        self._timers.set(_TICK, now + self._rng.random() * self._interval_s(), self._tick)
+
+    def request(self, address: Address, *, join: bool, now: float) -> int:
+        """An exchange with the member at `address` is under way; PushPullDone is told at its end. Returns its id."""
+
+        def done(request_id: int, outcome: StreamOutcome, now: float) -> None:
+            error = self._merge_answer(outcome, join, now)
+            self._tell(PushPullDone(request_id, address, join, error))
+
+        deadline = now + self._settings.stream_timeout_s
+        return self._streams.open(address, self._encode_state(join), deadline, now, done)
+
+    def answer(self, message: PushPull, now: float) -> bytes:
+        """The own state as it was before; then that of `message` has been merged, or refused as a whole."""
+        reply = self._encode_state(message.join)
+        self._merge(message, message.join, now)
+        return reply
+
+    def _interval_s(self) -> float:
+        return interval_s(self._settings.push_pull_interval_s, len(self._states.table))
+
+    def _tick(self, now: float) -> None:
+        self._timers.set(_TICK, now + self._interval_s(), self._tick)
+        local_name = self._states.local_name
+        partners = self._states.table.choose(
+            1, lambda record: record.status is NodeStatus.ALIVE and record.name != local_name, self._rng
+        )
+        for partner in partners:
+            self.request(partner.address, join=False, now=now)
+
+    def _encode_state(self, join: bool) -> bytes:
+        nodes = tuple(as_entry(record) for record in self._states.table.records())
+        message = PushPull(join, nodes, self._delegate.user_state(join))
+        return encode_stream(message, compress=self._settings.compression)
+
+    def _merge_answer(self, outcome: StreamOutcome, join: bool, now: float) -> str | None:
+        if isinstance(outcome, PushPull):
+            return self._merge(outcome, join, now)
+        if isinstance(outcome, StreamFailed):
+            return outcome.reason
+        if isinstance(outcome, Err):
+            return f"the other side answered: {outcome.error}"
+        return f"the other side answered with {type(outcome).__name__}, not with its members"
+
+    def _merge(self, message: PushPull, join: bool, now: float) -> str | None:
+        """Every entry has been taken as the message that it amounts to; or nothing, and the reason is returned."""
+        fault = version_fault(message.nodes, self._states.table.records())
+        if fault is not None:
+            self._counters["push_pulls_refused"] += 1
+            return fault
+        for entry in message.nodes:
+            news = as_message(entry, self._states.local_name)
+            if isinstance(news, Alive):
+                self._states.alive(news, now)
+            elif isinstance(news, Suspect):
+                self._states.suspect(news, now)
+            else:
+                self._states.dead(news, now)
+        self._counters["push_pulls"] += 1
+        if message.user_state:
+            self._tell(UserState(message.user_state, join))
+        return None

@@ -1,0 +1,55 @@
+"""How long a suspicion lasts: until it is refuted, or until enough others agreed (wire README 4.4; suspicion.go).
+
+With no confirmation it lasts `max`; each member that independently says the same shortens it, down to `min` after k of
+them (Lifeguard's "Local Health Aware Suspicion"). It owns no timer: `deadline` says when the suspect is to be dead.
+"""
+
+import math
+
+
+def confirmations_wanted(suspicion_mult: int, nodes: int) -> int:
+    """K: how many confirmations bring a suspicion to its shortest; 0 where there are too few members to confirm."""
+    wanted = suspicion_mult - 2
+    return wanted if wanted >= 1 and nodes - 2 >= wanted else 0
+
+
+def timeout_min_s(suspicion_mult: int, nodes: int, probe_interval_s: float) -> float:
+    """The shortest time of a suspicion, seconds, in a list of `nodes` members of any state."""
+    scale_ms = math.trunc(1000 * max(1.0, math.log10(max(1, nodes))))
+    return suspicion_mult * scale_ms * probe_interval_s / 1000
+
+
+def timeout_s(confirmations: int, wanted: int, min_s: float, max_s: float) -> float:
+    """How long a suspicion lasts in all after so many confirmations, seconds, in whole milliseconds."""
+    if wanted < 1:
+        return min_s
+    share = math.log(confirmations + 1) / math.log(wanted + 1)
+    return max(min_s, math.floor(1000 * (max_s - (max_s - min_s) * share)) / 1000)
+
+
+class Suspicion:
+    """One running suspicion about one member; at most `wanted` confirmations are remembered."""
+
+    def __init__(self, accuser: str, *, wanted: int, min_s: float, max_s: float, now: float) -> None:
+        self._accusers = [accuser]
+        self._wanted = wanted
+        self._min_s = min_s
+        self._max_s = max_s
+        self._started = now
+
+    @property
+    def confirmations(self) -> int:
+        """How many others agreed with the first accuser."""
+        return len(self._accusers) - 1
+
+    @property
+    def deadline(self) -> float:
+        """When the suspect is to be declared dead."""
+        return self._started + timeout_s(self.confirmations, self._wanted, self._min_s, self._max_s)
+
+    def confirm(self, accuser: str) -> bool:
+        """One more member agrees; True if that is new and counts, and so is worth passing on."""
+        if self.confirmations >= self._wanted or accuser in self._accusers:
+            return False
+        self._accusers.append(accuser)
+        return True
