@@ -28,7 +28,7 @@ class Rng(Protocol):
         """A float between a and b."""
         ...
 
-    def randrange(self, stop: int) -> int:
+    def randrange(self, stop: int, /) -> int:
         """An integer in [0, stop)."""
         ...
 
