@@ -99,11 +99,22 @@ def state_from_json(obj: object) -> State:
         raise RemoteProtocolError(f"generation must be an integer from 0 to {GENERATION_MAX}")
     if not _is_integer(value, VALUE_MIN, VALUE_MAX):
         raise RemoteProtocolError("value must be an integer of 64 bits")
-    if not isinstance(origin, str) or len(origin) > ORIGIN_LENGTH_MAX:
+    if not is_text(origin, ORIGIN_LENGTH_MAX):
         raise RemoteProtocolError(f"origin must be a text of at most {ORIGIN_LENGTH_MAX} characters")
     if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time < 2**53:
         raise RemoteProtocolError("time must be a number of seconds since 1970")
     return State(Generation(generation), value, origin, float(time))
+
+
+def is_text(obj: object, length_max: int) -> TypeGuard[str]:
+    """True for a text of at most so many characters that UTF-8 can express; JSON can spell lone surrogates."""
+    if not isinstance(obj, str) or len(obj) > length_max:
+        return False
+    try:
+        obj.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_integer(obj: object, low: int, high: int) -> TypeGuard[int]:
@@ -135,7 +146,7 @@ class Write:
     """An own write that waits until it is durable.
 
     `done` is called once: with `error` None when `state` is durable and merged, else with the reason why no node will
-    ever see it. Until then `state` may change: a merged state that overtakes the write makes it take a generation
+    ever see it. Until then `state` may change: a merged state that overtakes head makes it take a generation
     above. `in_flight` while the journal has exactly this state in a commit.
     """
 
@@ -243,13 +254,14 @@ class Store:
     def merge(self, state: State, source: Source) -> bool:
         """`current` is the larger of itself and `state`; True if that is a change.
 
-        Waiting writes that `state` overtakes are numbered anew above it; conditional ones among them fail.
+        If `state` overtakes `head`, the waiting writes are numbered anew above it, and the conditional ones fail.
         Commutative, associative, idempotent; no bound relative to the present generation (that is `spread`'s).
         """
         if not self._current < state:
             return False
-        overtaken = bool(self._waiting) and self._waiting[0].state <= state
-        lost = self._rebase(state) if overtaken else []
+        # Head, not the first that waits: a write in flight may be durable already. Renumbered or refused while it is
+        # above `state`, it would come back at the next start, above what was acknowledged instead.
+        lost = self._rebase(state) if self.head <= state else []
         self._advance(state, source)
         for write in lost:
             write.done(write)
