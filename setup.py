@@ -42,7 +42,7 @@ setup(
     ],
     extras_require={
         "test": ["pytest>=8", "pytest-twisted>=1.14", "pytest-cov>=5", "hypothesis>=6.100"],
-        "lint": ["mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-setuptools"],
+        "lint": ["build", "mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-setuptools"],
         "bench": ["psutil>=5.9"],
     },
     classifiers=[

@@ -5,6 +5,7 @@ advertised. With one: all interfaces, as the original, but a loopback address bi
 Asks the operating system's resolver and routes, at start, before the reactor runs.
 """
 
+import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,3 +130,23 @@ def _source_towards(join: Sequence[str]) -> str | None:
         except OSError as error:
             raise ConfigError(f"--join: no way to {text}: {error}; give --advertise HOST") from None
     return None
+
+
+def host_port(host: str, port: int) -> str:
+    """The two as one text, with brackets around IPv6."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def http_tag(description: str, advertise_host: str) -> str:
+    """What the `http` tag says of a strports description: scheme and port, or `-` if members cannot reach it.
+
+    Reachable is a TCP or TLS port of a fixed number, on all interfaces or on the advertised one.
+    """
+    kind, *rest = re.split(r"(?<!\\):", description)
+    named = dict(part.partition("=")[::2] for part in rest if "=" in part)
+    port = named.get("port") or next((part for part in rest if "=" not in part), "")
+    interface = named.get("interface", "").replace("\\:", ":")
+    scheme = {"tcp": "http", "tcp6": "http", "ssl": "https"}.get(kind)
+    if scheme is None or not port.isdecimal() or int(port) == 0:
+        return "-"
+    return f"{scheme}:{port}" if interface in {"", "0.0.0.0", "::", advertise_host} else "-"  # noqa: S104  # compared, not bound

@@ -71,18 +71,18 @@ class Broadcaster(Service):
 
     def startService(self) -> None:
         """Learning begins, and rounds follow each interval."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._spread.wake = self._wake
         self._membership.observe_members(self._members_changed)
         self._membership.observe_events(lambda events: self._spread.receive_events(events, self._reactor.seconds()))
-        self._membership.observe_addresses_tried(lambda: self._spread.addresses_tried(self._reactor.seconds()))
+        self._membership.observe_addresses_tried(self._addresses_tried)
         self._was_learning = self._somebody_to_ask
         self._spread.start(self._reactor.seconds(), somebody_to_ask=self._somebody_to_ask)
         self._rounds.start(self._interval_s, now=False).addErrback(self._failed, "a round")
 
     def stopService(self) -> Deferred[object]:
         """Fires when no exchange is under way any more and no delayed call is left."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._spread.wake = lambda: None
         if self._rounds.running:
             self._rounds.stop()
@@ -95,6 +95,9 @@ class Broadcaster(Service):
 
     def _members_changed(self) -> None:
         self._spread.members_changed(self._membership.members(), self._reactor.seconds())
+
+    def _addresses_tried(self, nobody_else: bool) -> None:
+        self._spread.addresses_tried(self._reactor.seconds(), nobody_else=nobody_else)
 
     def _wake(self) -> None:
         """Pull what spread has in the next turn of the reactor, so that a burst of changes is one pull."""

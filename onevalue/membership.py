@@ -30,8 +30,11 @@ class IMembership(Interface):
     def observe_events(observer: Callable[[Sequence[UserEvent]], None]) -> None:
         """`observer` gets user events as they arrive: one as gossip, those of one push/pull together."""
 
-    def observe_addresses_tried(observer: Callable[[], None]) -> None:
-        """`observer` is called once, when each join address was dialled at least once; at once if that is so."""
+    def observe_addresses_tried(observer: Callable[[bool], None]) -> None:
+        """`observer` is called once, when each join address was dialled at least once; at once if that is so.
+
+        It is told True if all of them are this node's own, so that there is nobody to ask.
+        """
 
     def send_value_event(payload: bytes, direct: Sequence[Member]) -> None:
         """A value event of this node travels: at once straight to `direct`, and in the one value slot of gossip."""
@@ -47,6 +50,9 @@ class IMembership(Interface):
 
     def join(addresses: Sequence[str]) -> Deferred[int]:
         """Fires with how many of the addresses answered a push/pull."""
+
+    def clocks() -> tuple[int, int, int]:
+        """Lamport times to go on from after a restart: member, event, query."""
 
     def status() -> Mapping[str, object]:
         """What /v1/status shows of the engine: counters, queue lengths, health."""

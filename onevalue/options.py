@@ -95,7 +95,7 @@ class Options(usage.Options):
     optFlags = [["no-journal", None, "Keep nothing on disk: for throw-away nodes. Wins over --data-dir."]]  # noqa: RUF012  # as above
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._environ = os.environ if environ is None else environ
         self["join"] = []
         self["tag"] = []

@@ -134,9 +134,9 @@ class Spread:
             self._learning.start(now)
         self.wake()
 
-    def addresses_tried(self, now: float) -> None:
-        """Each join address was dialled at least once."""
-        self._learning.addresses_tried()
+    def addresses_tried(self, now: float, *, nobody_else: bool) -> None:
+        """Each join address was dialled at least once; with `nobody_else` all of them are this node's own."""
+        self._learning.addresses_tried(nobody_else=nobody_else)
         self._settle(now)
         self.wake()
 

@@ -52,9 +52,14 @@ class Learning:
         """There is somebody to ask; writes wait, for at most the join timeout."""
         self._until = now + self._timeout_s
 
-    def addresses_tried(self) -> None:
-        """Every join address was dialled at least once, so its member is known if it is there."""
+    def addresses_tried(self, *, nobody_else: bool) -> None:
+        """Every join address was dialled at least once, so its member is known if it is there.
+
+        With `nobody_else` all of them lead to this node itself, and learning ends.
+        """
         self._addresses_tried = True
+        if nobody_else and self.active:
+            self._end("all join addresses are this node's own")
 
     def whom_to_ask(self, contacts: Sequence[Contact], in_flight: int, now: float) -> list[Contact]:
         """Who of these, none of whom is being asked, should be asked now: at most PARALLEL_MAX less `in_flight`."""

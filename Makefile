@@ -1,0 +1,49 @@
+# On a fresh machine with Python >= 3.11 and its venv module, `make run` starts a node and `make test` passes all tests.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: run demo test unit e2e lint format bench package clean
+
+run: $(VENV)/installed ## start one node in the foreground: http://127.0.0.1:8080
+	$(BIN)/twistd --nodaemon --pidfile= onevalue $(ARGS)
+
+demo: $(VENV)/installed ## start three nodes on 127.0.0.1, 127.0.0.2 and 127.0.0.3
+	$(BIN)/python tools/demo.py
+
+test: unit e2e ## all tests: the unit tests by trial, then everything by pytest
+
+unit: $(VENV)/installed-test
+	$(BIN)/python -m twisted.trial --temp-directory=_trial_temp tests.unit
+
+e2e: $(VENV)/installed-test
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/installed-lint ## style, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-lint
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/installed-bench ## figures of docs/benchmarks.md
+	$(BIN)/python tools/bench.py
+
+package: $(VENV)/installed-lint ## build the wheel and try it in a clean environment
+	$(BIN)/python tools/check_package.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache _trial_temp* demo
+
+$(VENV)/installed: setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-%: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	touch $@

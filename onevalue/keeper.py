@@ -1,0 +1,74 @@
+"""The keeper: keeps the journal in step with what this node learns beside its own writes.
+
+Learnt states, the peers that are known, and the Lamport clocks are journalled behind: a crash may lose the last of
+them, and the cluster tells them again. It must not know how any of it was learnt.
+"""
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from onevalue.journal import IJournal, LamportClocks, Peer
+from onevalue.membership import IMembership, Status
+from onevalue.store import Change, Source, Store
+
+CLOCKS_INTERVAL_S = 0.5
+"""How often the clocks are looked at. Serf's snapshot does the same (wire README 5.14)."""
+
+
+class Keeper(Service):
+    """Observes store and membership for the journal."""
+
+    log = Logger()
+
+    def __init__(self, *, reactor: IReactorTime, store: Store, membership: IMembership, journal: IJournal) -> None:
+        self._store = store
+        self._membership = membership
+        self._journal = journal
+        self._clocks: tuple[int, int, int] | None = None
+        self._peers: list[Peer] = []
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = reactor
+
+    def startService(self) -> None:
+        """From now on the journal follows."""
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
+        self._store.observe(self._learnt)
+        self._membership.observe_members(self._members_changed)
+        self._looking.start(CLOCKS_INTERVAL_S, now=False).addErrback(self._failed)
+
+    def stopService(self) -> None:
+        """The last clocks are handed to the journal."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
+        if self._looking.running:
+            self._looking.stop()
+        self._look()
+
+    def _learnt(self, change: Change) -> None:
+        if change.source is not Source.SET:  # own writes are durable before they are visible
+            self._journal.learn(change.new, change.source)
+
+    def _members_changed(self) -> None:
+        # A member that left on purpose is no peer to look for after a restart; one that failed is.
+        peers = [
+            Peer(member.name, member.address, member.port)
+            for member in self._membership.members()
+            if member.name != self._membership.local_name and member.status is not Status.LEFT
+        ]
+        if peers != self._peers:
+            self._peers = peers
+            self._journal.save_peers(peers)
+
+    def _look(self) -> None:
+        try:
+            clocks = self._membership.clocks()
+            if clocks != self._clocks:
+                self._clocks = clocks
+                self._journal.save_clocks(LamportClocks(*clocks))
+        except Exception:  # noqa: BLE001  # a LoopingCall ends for good at its first error
+            self._failed(Failure())
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("keeping the clocks failed, and goes on", failure)

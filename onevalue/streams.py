@@ -1,0 +1,221 @@
+"""The TCP side of gossip: one message in, at most one out, then the connection ends. A thin shell, without decisions.
+
+Reading is decoding, and decoding a compressed message of megabytes takes long: it runs in a thread of the reactor's
+pool, in order, while the connection is paused. It must not know what a message means.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+from typing import Protocol as TypingProtocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+
+from onevalue.errors import RemoteProtocolError
+from onevalue.wire.messages import Err, StreamMessage
+from onevalue.wire.stream import StreamDecoder, encode_stream
+
+REACTOR_DECODE_MAX = 512
+"""Bytes of a message that are decoded on the reactor: pings and acks. What is longer goes to a thread."""
+
+
+Reactor: TypeAlias = Any  # Twisted's reactor provides many interfaces, and no one type has them all
+
+
+class MessageReader(Protocol):
+    """Reads one message of a connection, within `time_max_s`; then `message_received` or `reading_failed`, once.
+
+    Whatever comes after that is ignored.
+    """
+
+    def __init__(self, reactor: Reactor, time_max_s: float) -> None:
+        self._reactor = reactor
+        self._time_max_s = time_max_s
+        self._decoder = StreamDecoder()
+        self._size = 0
+        self._arrived: list[bytes] = []
+        self._decoding = False
+        self._over = False
+        self._deadline: IDelayedCall | None = None
+
+    def message_received(self, message: StreamMessage) -> None:
+        """The one message."""
+        raise NotImplementedError
+
+    def reading_failed(self, reason: str) -> None:
+        """There will be none, and why."""
+        raise NotImplementedError
+
+    def connectionMade(self) -> None:
+        """The time runs from here."""
+        self._deadline = self._reactor.callLater(self._time_max_s, self._timed_out)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decode what came; in a thread if the message is long."""
+        if self._over:
+            return
+        self._arrived.append(data)
+        self._size += len(data)
+        if not self._decoding:
+            self._decode()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The other side closed; if a thread still decodes, its result counts."""
+        if not self._decoding:
+            self._fail(f"the connection ended early: {reason.getErrorMessage()}")
+        self._stop_clock()
+
+    def close(self) -> None:
+        """The connection ends when what was written is sent; the deadline stays until then."""
+        self._over = True
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """The connection ends now."""
+        self._over = True
+        if self.transport is not None:
+            cast("_Abortable", self.transport).abortConnection()
+
+    def _decode(self) -> None:
+        data, self._arrived = b"".join(self._arrived), []
+        if self._size <= REACTOR_DECODE_MAX:
+            try:
+                message = self._decoder.feed(data)
+            except RemoteProtocolError as error:
+                self._fail(str(error))
+            else:
+                self._decoded(message)
+            return
+        self._decoding = True
+        cast("_Pausable", self.transport).pauseProducing()
+        decoding: Deferred[StreamMessage | None] = deferToThreadPool(
+            self._reactor, self._reactor.getThreadPool(), self._decoder.feed, data
+        )
+        decoding.addCallbacks(self._decoded_in_thread, self._decoding_failed)
+
+    def _decoded_in_thread(self, message: StreamMessage | None) -> None:
+        self._resume()
+        self._decoded(message)
+
+    def _decoding_failed(self, failure: Failure) -> None:
+        self._resume()
+        self._fail(failure.getErrorMessage())
+
+    def _resume(self) -> None:
+        self._decoding = False
+        if self.transport is not None and self.connected and not self._over:
+            cast("_Pausable", self.transport).resumeProducing()
+
+    def _decoded(self, message: StreamMessage | None) -> None:
+        if self._over:
+            return
+        if message is not None:
+            self._over = True
+            self.message_received(message)
+        elif self._arrived:
+            self._decode()
+        elif not self.connected:
+            self._fail("the connection ended early")
+
+    def _fail(self, reason: str) -> None:
+        if not self._over:
+            self._over = True
+            self.reading_failed(reason)
+
+    def _timed_out(self) -> None:
+        self._deadline = None
+        self._fail(f"no whole message within {self._time_max_s:g} s")
+        self.abort()
+
+    def _stop_clock(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+
+
+class InboundStream(MessageReader):
+    """A connection that somebody opened to us: answered by `answer`, counted in `open_streams`."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        time_max_s: float,
+        answer: Callable[[StreamMessage], bytes | None],
+        malformed: Callable[[str], None],
+        open_streams: list["InboundStream"],
+    ) -> None:
+        super().__init__(reactor, time_max_s)
+        self._answer = answer
+        self._malformed = malformed
+        self._open_streams = open_streams
+
+    def connectionMade(self) -> None:
+        """It counts until it is closed."""
+        super().connectionMade()
+        self._open_streams.append(self)
+
+    def message_received(self, message: StreamMessage) -> None:
+        """Answer, and close."""
+        reply = self._answer(message)
+        if reply is not None and self.transport is not None:
+            self.transport.write(reply)
+        self.close()
+
+    def reading_failed(self, reason: str) -> None:
+        """Say why, as memberlist does, if something came at all (wire README 3.1), and close."""
+        if self._size and self.connected and self.transport is not None:
+            self._malformed(reason)
+            self.transport.write(encode_stream(Err(reason), compress=False))
+        self.close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """It no longer counts."""
+        super().connectionLost(reason)
+        if self in self._open_streams:
+            self._open_streams.remove(self)
+
+
+class OutboundStream(MessageReader):
+    """A connection that we opened: sends `request`, and fires `done` with the one message that comes back."""
+
+    def __init__(self, reactor: Reactor, time_max_s: float, request: bytes) -> None:
+        super().__init__(reactor, time_max_s)
+        self._request = request
+        self.done: Deferred[StreamMessage] = Deferred(lambda _: self.abort())
+
+    def connectionMade(self) -> None:
+        """Ask."""
+        super().connectionMade()
+        assert self.transport is not None
+        self.transport.write(self._request)
+
+    def message_received(self, message: StreamMessage) -> None:
+        """That is it."""
+        self.close()
+        self.done.callback(message)
+
+    def reading_failed(self, reason: str) -> None:
+        """`done` fails with the reason."""
+        self.close()
+        if not self.done.called:
+            self.done.errback(Failure(RemoteProtocolError(reason)))
+
+
+class _Abortable(TypingProtocol):
+    def abortConnection(self) -> None:
+        """End it now."""
+        ...
+
+
+class _Pausable(TypingProtocol):
+    def pauseProducing(self) -> None:
+        """Read no more for now."""
+        ...
+
+    def resumeProducing(self) -> None:
+        """Read on."""
+        ...

@@ -1,0 +1,158 @@
+"""What `twistd onevalue` calls: builds the parts of a node and wires them. It decides nothing.
+
+The only module that knows all parts, and the only one that imports the reactor, inside `makeService`.
+"""
+
+import random
+import time
+from collections.abc import Sequence
+
+from treq.client import HTTPClient
+from twisted.application.service import IService
+from twisted.internet.endpoints import serverFromString
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from onevalue import __version__
+from onevalue.addresses import Placement, host_port, http_tag
+from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, Broadcaster
+from onevalue.config import LAN, SerfSettings
+from onevalue.debugline import DebugLine
+from onevalue.errors import JournalError
+from onevalue.gossip import GossipService
+from onevalue.journal import IJournal, NullJournal, Peer, open_journal
+from onevalue.keeper import Keeper
+from onevalue.node import Node
+from onevalue.options import NodeConfig, Options
+from onevalue.serf.core import Serf
+from onevalue.serf.dialler import Dialler
+from onevalue.serf.lamport import Clocks
+from onevalue.spread import Spread
+from onevalue.spread.contacts import HTTP_TAG
+from onevalue.spread.rumour import EVENT_NAME
+from onevalue.store import State, Store
+from onevalue.streams import Reactor
+from onevalue.swim.address import to_bytes
+from onevalue.types import Address, Generation, LamportTime
+from onevalue.web.context import Context
+from onevalue.web.service import WebService
+from onevalue.writer import Writer
+
+__all__ = ["Options", "makeService"]
+
+
+def makeService(options: Options) -> IService:
+    """The node that the options describe, not yet started.
+
+    Raises:
+        SystemExit: the journal cannot be used; one line says why, and the process ends with status 1.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it: only here, when it is wanted
+
+    config: NodeConfig = options["config"]
+    try:
+        return build_node(config, reactor)
+    except JournalError as error:
+        raise SystemExit(f"onevalue: {error}") from None
+
+
+def build_node(config: NodeConfig, reactor: Reactor) -> Node:
+    """All parts of a node, sharing one store.
+
+    Raises:
+        JournalError: the journal is damaged, locked or unreadable; nothing was changed.
+    """
+    journal: IJournal = NullJournal() if config.data_dir is None else open_journal(config.data_dir, reactor)
+    store = Store(journal.contents.state or State(Generation(0), config.initial))
+    rng = random.Random()  # noqa: S311  # picks members and delays; keys and nonces never come from here
+    spread = Spread(name=config.name, store=store, settings=config.spread, rng=rng)
+    gossip = _gossip(config, journal, reactor, rng)
+    writer = Writer(store=store, journal=journal, spread=spread, clock=reactor.seconds, wall_clock=time.time)
+    web = WebService(
+        reactor,
+        serverFromString(reactor, config.http),
+        Context(
+            store=store,
+            writer=writer,
+            spread=spread,
+            membership=gossip,
+            journal=journal,
+            clock=reactor,
+            wall_clock=time.time,
+            name=config.name,
+            version=__version__,
+            started_s=reactor.seconds(),
+            exposure=exposure(config.placement, config.http),
+        ),
+    )
+    broadcaster = Broadcaster(
+        reactor=reactor,
+        client=HTTPClient(
+            Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False), connectTimeout=EXCHANGE_TIME_MAX_S)
+        ),
+        spread=spread,
+        membership=gossip,
+        writer=writer,
+        interval_s=config.broadcast_interval_s,
+        somebody_to_ask=bool(_targets(config, journal.contents.peers)),
+    )
+    keeper = Keeper(reactor=reactor, store=store, membership=gossip, journal=journal)
+    debug = DebugLine(reactor=reactor, store=store, membership=gossip, interval_s=config.debug_interval_s)
+    return Node(
+        [broadcaster, keeper, debug, web, gossip],
+        [
+            debug.stopService,
+            gossip.stopService,  # first of those that others see: they should know before they miss us
+            broadcaster.stopService,
+            web.stopService,
+            keeper.stopService,
+            writer.when_idle,
+            journal.close,  # last: until here a write may still be on its way to it
+        ],
+    )
+
+
+def _gossip(config: NodeConfig, journal: IJournal, reactor: Reactor, rng: random.Random) -> GossipService:
+    placement = config.placement
+    clocks = journal.contents.clocks
+    serf = Serf(
+        name=config.name,
+        addr=to_bytes(placement.advertise_host),
+        port=placement.advertise_port,
+        tags={**config.tags, HTTP_TAG: http_tag(config.http, placement.advertise_host)},
+        swim_settings=LAN,
+        settings=SerfSettings(),
+        rng=rng,
+        clocks=clocks and Clocks(LamportTime(clocks.member), LamportTime(clocks.event), LamportTime(clocks.query)),
+        held_events=[EVENT_NAME],
+    )
+    return GossipService(
+        reactor=reactor,
+        name=config.name,
+        serf=serf,
+        dialler=Dialler(_targets(config, journal.contents.peers), SerfSettings(), _own(placement)),
+        bind=(placement.bind_host, placement.bind_port),
+        stream_time_max_s=LAN.stream_timeout_s,
+    )
+
+
+def _own(placement: Placement) -> list[Address]:
+    return [
+        (placement.advertise_host, placement.advertise_port),
+        (placement.bind_host, placement.bind_port),
+    ]
+
+
+def _targets(config: NodeConfig, peers: Sequence[Peer]) -> list[str]:
+    """Whom to dial: the join addresses, and the peers of the last run."""
+    return [*config.join, *(host_port(peer.address, peer.port) for peer in peers)]
+
+
+def exposure(placement: Placement, http: str) -> list[str]:
+    """A sentence for each thing that is open to other hosts, unencrypted and unauthenticated."""
+    if not placement.open_to_others:
+        return []
+    where = host_port(placement.bind_host, placement.bind_port)
+    return [
+        f"gossip on {where} (UDP and TCP) is neither encrypted nor authenticated: whoever reaches it can join",
+        f"HTTP on {http} is open: whoever reaches it can read and write the value",
+    ]
