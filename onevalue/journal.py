@@ -1,0 +1,361 @@
+"""The journal: the durable copy of the value, its history, the known peers and the Lamport clocks.
+
+It owns when and together with what something becomes durable: group commit of own writes, everything else behind, tries
+again after trouble, bounds on all that waits. The work is done in a thread of its own (`journal_thread`), never in the
+reactor's; `journal_file` knows the file. It must not know the store, nor who writes or asks.
+
+Group commit: while one transaction runs, all that arrives waits and goes together into the next.
+"""
+
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import Attribute, Interface, implementer
+
+from onevalue import journal_file
+from onevalue.errors import JournalError
+from onevalue.journal_file import HISTORY_MAX, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_queue import Append, AppendQueue, Behind, tell
+from onevalue.journal_thread import JournalThread
+from onevalue.store import Source, State
+
+__all__ = [
+    "HISTORY_MAX",
+    "PEERS_MAX",
+    "Contents",
+    "HistoryEntry",
+    "IJournal",
+    "Journal",
+    "LamportClocks",
+    "NullJournal",
+    "Peer",
+    "open_journal",
+]
+
+HISTORY_READS_MAX = 16
+"""Readings of the history that wait for the thread; one more fails at once."""
+
+LAZY_S = 1.0
+"""How long peers and clocks may wait for company: they change often, and a little loss does no harm."""
+
+RETRY_MIN_S = 0.5
+RETRY_MAX_S = 30.0
+"""What waits behind is tried again after a failure: first after RETRY_MIN_S, then twice as long, up to RETRY_MAX_S."""
+
+STALL_S = 10.0
+"""A transaction that takes longer counts as trouble: what waits for it, and what comes, fails."""
+
+CLOSE_TIMEOUT_S = 2.0
+"""How long `close` waits for what is under way and behind."""
+
+
+class IJournal(Interface):
+    """The durable copy. All calls are made on the reactor's thread."""
+
+    contents: Contents = Attribute("What was there at the start.")
+    trouble: str | None = Attribute("Why the last transaction failed, a sentence; None after the next success.")
+    durable: State | None = Attribute("The newest state known to be durable; None when there is none.")
+
+    def append(states: Sequence[State], source: Source) -> Deferred[None]:
+        """Fires when all the states are durable, in one transaction.
+
+        The current state is the largest of them and of what was there; accepted ones stand in the history. Fails with
+        JournalError, and then nothing of it is kept (a power failure in that moment aside: what was refused may then
+        be there after all). It has no deadline once its transaction runs: its outcome is known when the disk answers.
+        """
+
+    def learn(state: State, source: Source) -> None:
+        """`state` will be durable soon; a larger one that is learnt before takes its place. Never fails."""
+
+    def save_peers(peers: Sequence[Peer]) -> None:
+        """The first PEERS_MAX of `peers` will soon replace the journal's; a later call before takes their place."""
+
+    def save_clocks(clocks: LamportClocks) -> None:
+        """`clocks` will soon replace the journal's; a later call before takes their place."""
+
+    def history(limit: int) -> Deferred[list[HistoryEntry]]:
+        """The accepted states that are durable, newest first, at most `limit`; fails with JournalError."""
+
+    def status() -> Mapping[str, object]:
+        """What /v1/status shows: kind (sqlite or none), path, healthy, trouble, durable (a tag), counters, bounds."""
+
+    def close() -> Deferred[None]:
+        """Fires, within CLOSE_TIMEOUT_S or soon after, when all is written that can be, and file and lock are free.
+
+        From the call on `append` and `history` fail, and the rest has no effect. Twice does no harm.
+        """
+
+
+def open_journal(folder: Path, reactor: Any) -> "Journal":
+    """The journal in `folder`, checked and read; the folder and the file are made if need be.
+
+    Synchronous, for the start of the program: no thread runs and no connection is open until the reactor runs, so that
+    twistd may fork in between.
+
+    Args:
+        folder: nobody else's; only this process uses it until the journal is closed.
+        reactor: the running or soon running one (IReactorCore, IReactorTime and IReactorFromThreads in one).
+
+    Raises:
+        JournalError: names folder or file, and says what to do; what is there is as it was.
+    """
+    folder = folder.absolute()  # a daemon changes its working directory
+    lock = journal_file.lock_folder(folder)
+    path = folder / journal_file.FILE_NAME
+    try:
+        contents = journal_file.open_file(path)
+    except BaseException:
+        os.close(lock)
+        raise
+    return Journal(path, contents, lock, reactor)
+
+
+@implementer(IJournal)
+class Journal:
+    """A journal in a file; made by `open_journal`.
+
+    One transaction is under way at most (`_busy`); `_timer` is the one delayed call that begins the next one for what
+    waits behind.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: Path, contents: Contents, lock: int, reactor: Any) -> None:
+        self.contents = contents
+        self.trouble: str | None = None
+        self.durable = contents.state
+        self._path = path
+        self._lock = lock
+        self._reactor = reactor
+        self._thread = JournalThread(path, reactor)
+        self._waiting = AppendQueue()
+        self._under_way: list[Append] = []
+        self._behind = Behind()
+        self._busy = self._stalled = self._closed = False
+        self._timer: Any = None
+        self._stall_timer: Any = None
+        self._close_timer: Any = None
+        self._closers: list[Deferred[None]] = []
+        self._retry_s = 0.0  # 0: the last transaction went well
+        self._reads = self._commits = self._failures = 0
+
+    def append(self, states: Sequence[State], source: Source) -> Deferred[None]:
+        """See IJournal."""
+        if not states:
+            return succeed(None)
+        if self._closers:
+            return fail(JournalError(f"{self._path}: the journal is closed"))
+        if self._stalled:
+            return fail(JournalError(self.trouble))
+        append = Append([HistoryEntry(state, source) for state in states])
+        if not self._waiting.put(append):
+            return fail(JournalError(f"{self._path}: {self._waiting.states} states wait already. Try again later"))
+        self._begin()
+        return append.done
+
+    def learn(self, state: State, source: Source) -> None:
+        """See IJournal."""
+        known = self._behind.learnt
+        if (self.durable is None or self.durable < state) and (known is None or known.state < state):
+            self._later(replace(self._behind, learnt=HistoryEntry(state, source)))
+
+    def save_peers(self, peers: Sequence[Peer]) -> None:
+        """See IJournal."""
+        self._later(replace(self._behind, peers=tuple(peers[:PEERS_MAX])))
+
+    def save_clocks(self, clocks: LamportClocks) -> None:
+        """See IJournal."""
+        self._later(replace(self._behind, clocks=clocks))
+
+    def history(self, limit: int) -> Deferred[list[HistoryEntry]]:
+        """See IJournal."""
+        if self._closers or self._reads >= HISTORY_READS_MAX:
+            why = "the journal is closed" if self._closers else f"{self._reads} readings wait already. Try again later"
+            return fail(JournalError(f"{self._path}: {why}"))
+        self._reads += 1
+        return self._thread.read_history(max(0, min(limit, HISTORY_MAX))).addBoth(self._history_read)
+
+    def status(self) -> Mapping[str, object]:
+        """See IJournal."""
+        return {
+            "kind": "sqlite",
+            "path": str(self._path),
+            "healthy": self.trouble is None,
+            "trouble": self.trouble,
+            "durable": self.durable.tag if self.durable is not None else None,
+            "behind": bool(self._behind),
+            "waiting": self._waiting.states,
+            "commits": self._commits,
+            "failures": self._failures,
+            "history_max": HISTORY_MAX,
+        }
+
+    def close(self) -> Deferred[None]:
+        """See IJournal."""
+        if self._closed:
+            return succeed(None)
+        closer: Deferred[None] = Deferred()
+        self._closers.append(closer)
+        if len(self._closers) == 1:
+            self._close_timer = self._reactor.callLater(CLOSE_TIMEOUT_S, self._abandon)
+            self._begin()
+            if not self._busy:
+                self._disconnect()
+        return closer
+
+    def _later(self, behind: Behind) -> None:
+        if not self._closers:
+            self._behind = behind
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What waits is written now or soon: peers and clocks wait for company, and after a failure all but appends."""
+        if self._waiting or (self._behind.learnt is not None and self._retry_s == 0.0):
+            self._begin()
+        elif self._behind and not self._busy and self._timer is None:
+            self._timer = self._reactor.callLater(self._retry_s or LAZY_S, self._begin)
+
+    def _begin(self) -> None:
+        """A transaction with all that waits is under way, unless one was, or nothing waits."""
+        if self._busy or not (self._waiting or self._behind):
+            return
+        self._cancel("_timer")
+        self._busy = True
+        self._under_way = self._waiting.take_batch()
+        behind, self._behind = self._behind, Behind()
+        # What was learnt comes first: writes that it has overtaken were never accepted.
+        entries = [] if behind.learnt is None else [behind.learnt]
+        for append in self._under_way:
+            entries += append.entries
+        self._stall_timer = self._reactor.callLater(STALL_S, self._stall)
+        commit = self._thread.write(entries, behind.peers, behind.clocks)
+        outcome = commit.addCallbacks(self._committed, self._failed, callbackArgs=(entries,), errbackArgs=(behind,))
+        outcome.addCallback(self._ended).addErrback(self._log_bug)
+
+    def _committed(self, _: object, entries: list[HistoryEntry]) -> str | None:
+        self._commits += 1
+        for entry in entries:
+            if self.durable is None or self.durable < entry.state:
+                self.durable = entry.state
+        if self.trouble is not None:
+            self._log.info("{path}: the journal works again", path=self._path)
+        self.trouble = None
+        self._retry_s = 0.0
+        return None
+
+    def _failed(self, failure: Failure, behind: Behind) -> str:
+        if not isinstance(failure.value, sqlite3.Error):
+            self._log_bug(failure)
+        self._failures += 1
+        self._behind = self._behind.over(behind)
+        self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s) or RETRY_MIN_S
+        trouble = f"{self._path}: {journal_file.reason(failure.value)}. Free space or repair the disk; it tries again"
+        if trouble != self.trouble:
+            self._log.error("The journal cannot write. {trouble}", trouble=trouble)
+        self.trouble = trouble
+        return trouble
+
+    def _ended(self, trouble: str | None) -> None:
+        """The transaction is over: its appends know, and the next one begins or is put off."""
+        self._cancel("_stall_timer")
+        self._stalled = False
+        appends, self._under_way = self._under_way, []
+        tell(appends, trouble)  # while still busy, so that all who write again now go together
+        self._busy = False
+        if not self._closers:
+            self._go_on()
+        elif trouble is None and (self._waiting or self._behind):
+            self._begin()
+        else:
+            self._disconnect()
+
+    def _stall(self) -> None:
+        """The disk has not answered for long: nobody but those under way waits for it any more."""
+        self._stalled = True
+        self.trouble = f"{self._path}: the disk has not answered for {STALL_S:g} s. Repair it; the node waits for it"
+        self._log.error("The journal cannot write. {trouble}", trouble=self.trouble)
+        self._waiting.fail_all(self.trouble)
+
+    def _history_read(self, result: Any) -> Any:
+        self._reads -= 1
+        if isinstance(result, Failure):
+            raise JournalError(f"{self._path}: the history cannot be read: {journal_file.reason(result.value)}")
+        return result
+
+    def _disconnect(self) -> None:
+        """Nothing is written any more; when the thread is gone, the lock is free and whoever closes knows."""
+        self._waiting.fail_all(f"{self._path}: the journal is closed")
+        self._thread.close().addErrback(self._log_bug).addCallback(self._free)
+
+    def _free(self, _: object) -> None:
+        if not self._closed:
+            os.close(self._lock)
+            self._end()
+
+    def _abandon(self) -> None:
+        """The disk did not answer in time: its thread and the lock are left to the end of the process."""
+        trouble = f"{self._path}: the journal was closed before the disk answered; what was written may be there or not"
+        self._log.error("{trouble}", trouble=trouble)
+        self._thread.abandon()
+        self._waiting.fail_all(trouble)
+        appends, self._under_way = self._under_way, []
+        tell(appends, trouble)
+        self._behind = Behind()
+        self._end()
+
+    def _end(self) -> None:
+        self._closed = True
+        for timer in ("_timer", "_stall_timer", "_close_timer"):
+            self._cancel(timer)
+        for closer in self._closers:
+            closer.callback(None)
+
+    def _cancel(self, timer: str) -> None:
+        call = getattr(self, timer)
+        setattr(self, timer, None)
+        if call is not None and call.active():
+            call.cancel()
+
+    def _log_bug(self, failure: Failure) -> None:
+        self._log.failure("A fault in the journal", failure=failure)
+
+
+@implementer(IJournal)
+class NullJournal:
+    """The journal of a throw-away node (--no-journal): keeps nothing, and never fails."""
+
+    contents = Contents(state=None, peers=(), clocks=None)
+    trouble: str | None = None
+    durable: State | None = None
+
+    def append(self, states: Sequence[State], source: Source) -> Deferred[None]:  # noqa: ARG002  # nothing is kept
+        """Fires at once."""
+        return succeed(None)
+
+    def learn(self, state: State, source: Source) -> None:
+        """No effect."""
+
+    def save_peers(self, peers: Sequence[Peer]) -> None:
+        """No effect."""
+
+    def save_clocks(self, clocks: LamportClocks) -> None:
+        """No effect."""
+
+    def history(self, limit: int) -> Deferred[list[HistoryEntry]]:  # noqa: ARG002  # nothing is kept
+        """Fires at once with nothing."""
+        return succeed([])
+
+    def status(self) -> Mapping[str, object]:
+        """See IJournal."""
+        return {"kind": "none", "path": None, "healthy": True, "trouble": None, "durable": None}
+
+    def close(self) -> Deferred[None]:
+        """Fires at once."""
+        return succeed(None)
