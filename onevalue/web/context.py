@@ -1,0 +1,51 @@
+"""What the routes may use of the rest of the node, in one place; `tap` fills it in.
+
+It must not know what any route does with it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from twisted.internet.interfaces import IReactorTime
+
+from onevalue.journal import IJournal
+from onevalue.membership import IMembership
+from onevalue.spread import Spread
+from onevalue.store import Store
+from onevalue.writer import Writer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """The node as its HTTP service sees it.
+
+    Attributes:
+        store: the value.
+        writer: the way of own writes.
+        spread: what to do with the states of others; whether this node is still learning.
+        membership: the members.
+        journal: the durable copy.
+        clock: the reactor; its seconds are `now`.
+        wall_clock: seconds since 1970, for people.
+        name: of this node.
+        version: of this package.
+        started_s: `clock.seconds()` when the node started.
+        exposure: one sentence for each thing that is open and unencrypted.
+    """
+
+    store: Store
+    writer: Writer
+    spread: Spread
+    membership: IMembership
+    journal: IJournal
+    clock: IReactorTime
+    wall_clock: Callable[[], float]
+    name: str
+    version: str
+    started_s: float
+    exposure: Sequence[str] = ()
+
+    @property
+    def now(self) -> float:
+        """Seconds of the reactor."""
+        return self.clock.seconds()

@@ -1,0 +1,140 @@
+"""The HTTP server: how many connections there may be, and who looks at their deadlines.
+
+One delayed call a second looks at all connections while there are any, instead of one timer for each. There is no
+access log: it would grow without a bound. It must not know the routes, nor how a request is read (that is `channel`).
+"""
+
+from ipaddress import ip_address
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from onevalue.web.channel import LimitedChannel, LimitedRequest
+from onevalue.web.problems import ErrorLog
+from onevalue.web.traffic import Traffic
+
+CONNECTIONS_MAX = 800
+"""Open connections; more are closed at once. Leaves room below the usual limit of 1024 open files."""
+
+CONNECTIONS_PER_ADDRESS_MAX = 400
+"""Open connections of one address off this host, so that no single one can hold all."""
+
+SWEEP_INTERVAL_S = 1.0
+"""How often deadlines are looked at."""
+
+
+class LimitedSite(Site):
+    """Answers HTTP on any number of ports, within the limits of this package.
+
+    Args:
+        resource: the one that answers.
+        reactor: for time.
+        traffic: is counted here.
+        error_log: of the errors that the resource does not answer itself.
+
+    Attributes:
+        stopping: no connection is taken any more, and each request is the last of its connection.
+    """
+
+    protocol = LimitedChannel  # type: ignore[assignment]  # Twisted's own one is a proxy that adds HTTP/2
+    reactor: IReactorTime
+    resource: IResource
+
+    def __init__(self, resource: IResource, reactor: IReactorTime, traffic: Traffic, error_log: ErrorLog) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]  # Twisted has no types here
+            resource, requestFactory=LimitedRequest, timeout=None, reactor=reactor
+        )
+        self.traffic = traffic
+        self.error_log = error_log
+        self.stopping = False
+        self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
+        self._sweep_call: IDelayedCall | None = None
+        self._all_gone: Deferred[None] | None = None
+
+    # Connections come and go ----------------------------------------------------------------------------------------
+
+    def buildProtocol(self, addr: IAddress | None) -> LimitedChannel | None:  # type: ignore[override]  # see `protocol`
+        """The channel of a new connection; None, and it is closed at once, if there are too many."""
+        host = _counted_host(addr)
+        full = len(self._channels) >= CONNECTIONS_MAX or (
+            host is not None and sum(other == host for other in self._channels.values()) >= CONNECTIONS_PER_ADDRESS_MAX
+        )
+        if full or self.stopping:
+            self.traffic.connections_refused += 1
+            return None
+        channel: LimitedChannel = super().buildProtocol(addr)  # type: ignore[no-untyped-call]  # likewise
+        return channel
+
+    def channel_opened(self, channel: LimitedChannel) -> None:
+        """The channel counts, and its deadline is looked at."""
+        self._channels[channel] = _counted_host(channel.getPeer())  # type: ignore[no-untyped-call]  # likewise
+        self.traffic.connections = len(self._channels)
+        if self._sweep_call is None:
+            self._sweep_call = self.reactor.callLater(SWEEP_INTERVAL_S, self._sweep)
+
+    def channel_closed(self, channel: LimitedChannel) -> None:
+        """The channel counts no more."""
+        self._channels.pop(channel, None)
+        self.traffic.connections = len(self._channels)
+        if not self._channels:
+            if self._sweep_call is not None:
+                self._sweep_call.cancel()
+                self._sweep_call = None
+            if self._all_gone is not None:
+                all_gone, self._all_gone = self._all_gone, None
+                all_gone.callback(None)
+
+    def _sweep(self) -> None:
+        self._sweep_call = self.reactor.callLater(SWEEP_INTERVAL_S, self._sweep)
+        now = self.reactor.seconds()
+        for channel in list(self._channels):
+            if now >= channel.deadline:
+                channel.expire()
+
+    # The end --------------------------------------------------------------------------------------------------------
+
+    def stop(self, grace_s: float) -> Deferred[None]:
+        """Fires when all connections are gone: the idle now, the others after their request or `grace_s` seconds."""
+        self.stopping = True
+        done: Deferred[None] = Deferred()
+        if not self._channels:
+            done.callback(None)
+            return done
+        self._all_gone = done
+        abort = self.reactor.callLater(grace_s, self._abort_all)
+        done.addCallback(lambda _: abort.cancel() if abort.active() else None)
+        for channel in list(self._channels):
+            channel.finish_up()
+        return done
+
+    def _abort_all(self) -> None:
+        for channel in list(self._channels):
+            channel.abort()
+
+    # What Twisted's Site does beside, and this one does not ---------------------------------------------------------
+
+    def startFactory(self) -> None:
+        """No access log is opened."""
+
+    def stopFactory(self) -> None:
+        """No access log is closed."""
+
+    def log(self, request: Request) -> None:  # type: ignore[override]  # Twisted names the base class
+        """No access log is written."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What a TLS endpoint offers: HTTP/1.1 only, for which the limits are made."""
+        return [b"http/1.1"]
+
+
+def _counted_host(addr: object) -> str | None:
+    """The host of an address that counts against the limit of one address; None for this host and local sockets."""
+    host = getattr(addr, "host", None)
+    if not isinstance(host, str):
+        return None
+    try:
+        return None if ip_address(host).is_loopback else host
+    except ValueError:
+        return host

@@ -1,0 +1,115 @@
+"""The HTTP service of a node: builds the resource from the groups of routes, listens, and stops in bounded time.
+
+It must not know what any route does.
+"""
+
+from klein import Klein
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource
+
+from onevalue.web.context import Context
+from onevalue.web.health import HealthRoutes
+from onevalue.web.original import OriginalRoutes
+from onevalue.web.problems import ErrorLog, add_problems
+from onevalue.web.server import LimitedSite
+from onevalue.web.traffic import Traffic
+from onevalue.web.v1 import V1Routes
+
+STOP_GRACE_S = 1.0
+"""How long requests that are under way may go on when the service stops."""
+
+
+def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IResource:
+    """The resource with all routes."""
+    app = Klein()
+    app.url_map.merge_slashes = False  # no redirects: what is no path of ours is 404
+    OriginalRoutes(context).add_to(app)
+    V1Routes(context, traffic).add_to(app)
+    HealthRoutes(context).add_to(app)
+    add_problems(app, context.store, error_log)
+    return app.resource()
+
+
+def make_site(reactor: IReactorTime, context: Context) -> LimitedSite:
+    """The whole server, but for the port."""
+    traffic = Traffic()
+    error_log = ErrorLog(reactor, traffic)
+    return LimitedSite(make_resource(context, traffic, error_log), reactor, traffic, error_log)
+
+
+class WebService(Service):
+    """Answers HTTP at an endpoint.
+
+    Args:
+        reactor: for time.
+        endpoint: where to listen.
+        context: what the routes may use.
+    """
+
+    name = "web"
+    _log = Logger(namespace="onevalue.web")
+
+    def __init__(self, reactor: IReactorTime, endpoint: IStreamServerEndpoint, context: Context) -> None:
+        self._endpoint = endpoint
+        self._site = make_site(reactor, context)
+        self._listening: Deferred[IListeningPort] | None = None
+        self._port: IListeningPort | None = None
+
+    @property
+    def port(self) -> IAddress:
+        """The address that is listened on, once the service has started."""
+        assert self._port is not None, "the service has not started"
+        return self._port.getHost()
+
+    def privilegedStartService(self) -> None:
+        """Listens before twistd drops its privileges, so that ports below 1024 can be had.
+
+        Raises:
+            CannotListenError: the port is taken, or not ours to have; the service is not started.
+        """
+        self._listen()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+    def startService(self) -> None:
+        """Listens, unless `privilegedStartService` has done so.
+
+        Raises:
+            CannotListenError: as there.
+        """
+        self._listen()
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+    def stopService(self) -> Deferred[None]:
+        """Fires when the port is closed and all connections are gone, within about STOP_GRACE_S."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        self._listening, listening = None, self._listening
+        if listening is not None:
+            listening.cancel()  # for an endpoint that has not come to listen yet
+        self._port, port = None, self._port
+        stopped = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
+        stopped.addErrback(lambda failure: self._log.failure("closing the HTTP port", failure))
+        return stopped.addCallback(lambda _: self._site.stop(STOP_GRACE_S))
+
+    def _listen(self) -> None:
+        if self._listening is not None:
+            return
+        failures: list[Failure] = []
+        self._site.stopping = False
+        self._listening = self._endpoint.listen(self._site)
+        self._listening.addCallbacks(self._listens, failures.append)
+        if failures:
+            self._listening = None
+            failures[0].raiseException()
+
+    def _listens(self, port: IListeningPort) -> None:
+        self._port = port
+        self._log.info("HTTP at {address}", address=port.getHost())

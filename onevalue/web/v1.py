@@ -1,0 +1,150 @@
+"""The modern routes, in JSON: /v1/value with entity tags and conditions (RFC 9110, 13), /v1/members, /v1/status.
+
+The state tag is the ETag. Conditions of writes are judged by the store, upon its head. It must not know how a state
+is written, ordered or spread.
+"""
+
+import json
+import re
+from dataclasses import asdict
+
+from klein import Klein
+from twisted.web.iweb import IRequest
+
+from onevalue.errors import ConflictError
+from onevalue.member import Member, Status
+from onevalue.spread.contacts import contact_of
+from onevalue.store import VALUE_MAX, VALUE_MIN, State, Value
+from onevalue.web.answers import answer_json
+from onevalue.web.context import Context
+from onevalue.web.crosssite import refuse_cross_site
+from onevalue.web.problems import ProblemError
+from onevalue.web.traffic import Traffic
+
+VALUE_ADMITTED = f"a JSON integer from {VALUE_MIN} to {VALUE_MAX}"
+
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_TAG_LIST = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
+_TAGS = re.compile(_TAG)
+
+
+class V1Routes:
+    """The handlers; `add_to` an app."""
+
+    def __init__(self, context: Context, traffic: Traffic) -> None:
+        self._context = context
+        self._traffic = traffic
+
+    def add_to(self, app: Klein) -> None:
+        """The routes are part of `app`."""
+        app.route("/v1/value", methods=["GET"])(self.read_value)
+        app.route("/v1/value", methods=["PUT"])(self.write_value)
+        app.route("/v1/members", methods=["GET"])(self.members)
+        app.route("/v1/status", methods=["GET"])(self.status)
+
+    def read_value(self, request: IRequest) -> bytes:
+        """The state, or 304 if the client has it."""
+        state = self._context.store.current
+        known = _tags(request, "If-None-Match")
+        if known is not None and (known == ["*"] or _quoted(state) in [tag.removeprefix("W/") for tag in known]):
+            request.setResponseCode(304)
+            request.setHeader(b"ETag", _quoted(state).encode())
+            return b""
+        return self._answer_state(request, state)
+
+    async def write_value(self, request: IRequest) -> bytes:
+        """Writes the value in the body upon the state that If-Match names, and answers with it when it is durable."""
+        refuse_cross_site(request)
+        _demand_json(request)
+        value = _value(request.content.read())
+        state = await self._context.writer.write(value, self._if_match(request))
+        return self._answer_state(request, state)
+
+    def members(self, request: IRequest) -> bytes:
+        """All members that are remembered, this node among them."""
+        return answer_json(request, {"members": [_member(m) for m in self._context.membership.members()]})
+
+    def status(self, request: IRequest) -> bytes:
+        """What an operator asks first."""
+        context = self._context
+        members = context.membership.members()
+        counts = {status.value: sum(m.status is status for m in members) for status in Status}
+        state = context.store.current
+        document = {
+            "name": context.name,
+            "version": context.version,
+            "uptime_s": round(max(0.0, context.now - context.started_s), 3),
+            "ready": not context.spread.learning,
+            "learning": context.spread.learning,
+            "members": {**counts, "suspect": sum(m.suspect for m in members)},
+            "state": {"tag": state.tag, **state.to_json()},
+            "last_contact_s": context.membership.last_contact_s(),
+            "journal": dict(context.journal.status()),
+            "engine": dict(context.membership.status()),
+            "http": asdict(self._traffic),
+            "exposure": list(context.exposure),
+        }
+        return answer_json(request, document)
+
+    def _answer_state(self, request: IRequest, state: State) -> bytes:
+        request.setHeader(b"ETag", _quoted(state).encode())
+        return answer_json(request, {**state.to_json(), "last_contact_s": self._context.membership.last_contact_s()})
+
+    def _if_match(self, request: IRequest) -> str | None:
+        """The tag that the write demands, or None. Of several the head's, if it is among them."""
+        tags = _tags(request, "If-Match")
+        if tags is None or tags == ["*"]:
+            return None
+        # Weak tags never match a write (RFC 9110, 13.1.1).
+        strong = [tag.strip('"') for tag in tags if not tag.startswith("W/")]
+        if not strong:
+            raise ConflictError("If-Match has weak tags only, and those never match")
+        head = self._context.store.head.tag
+        return head if head in strong else strong[0]
+
+
+def _quoted(state: State) -> str:
+    return f'"{state.tag}"'
+
+
+def _tags(request: IRequest, name: str) -> list[str] | None:
+    """The entity tags of a condition with their quotes, or ["*"]; None without the header."""
+    lines = request.requestHeaders.getRawHeaders(name.encode())
+    if lines is None:
+        return None
+    text = b",".join(lines).decode("latin-1")
+    if text.strip() == "*":
+        return ["*"]
+    if not _TAG_LIST.fullmatch(text):
+        raise ProblemError(400, f'{name} must be * or tags in quotes, as in "12-0123456789abcdef"')
+    return _TAGS.findall(text)
+
+
+def _demand_json(request: IRequest) -> None:
+    content_type = request.getHeader(b"Content-Type")
+    if content_type is not None and content_type.partition(b";")[0].strip().lower() != b"application/json":
+        raise ProblemError(415, "the body must be application/json", {"Accept": "application/json"})
+
+
+def _value(body: bytes) -> Value:
+    """The value that a body means."""
+    try:
+        value = json.loads(body.decode())
+    except (ValueError, RecursionError):
+        raise ProblemError(400, f"the body is not JSON; what is admitted is {VALUE_ADMITTED}") from None
+    if type(value) is not int or not VALUE_MIN <= value <= VALUE_MAX:  # a bool is an int too, but not to JSON
+        raise ProblemError(400, f"the body is no value; what is admitted is {VALUE_ADMITTED}")
+    return value
+
+
+def _member(member: Member) -> dict[str, object]:
+    contact = contact_of(member)
+    return {
+        "name": member.name,
+        "address": member.address,
+        "port": member.port,
+        "http": None if contact is None or contact.original else contact.url,
+        "status": member.status.value,
+        "suspect": member.suspect,
+        "tags": dict(member.tags),
+    }

@@ -1,0 +1,108 @@
+"""Stand-ins for the parts that reach outside the process; each is verified against its interface where it is used."""
+
+from collections.abc import Callable, Sequence
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from onevalue.membership import IMembership, Member, Status, UserEvent
+
+
+def make_member(
+    name: str,
+    address: str = "127.0.0.1",
+    *,
+    status: Status = Status.ALIVE,
+    suspect: bool = False,
+    **tags: str,
+) -> Member:
+    """A member on the usual gossip port."""
+    return Member(name, address, 7946, status, suspect, tags)
+
+
+@implementer(IMembership)
+class FakeMembership:
+    """A membership that holds what the test puts there, and keeps what it is told to send."""
+
+    def __init__(self, local_name: str = "n1", members: Sequence[Member] = ()) -> None:
+        self.local_name = local_name
+        self.contact_s: float | None = None
+        self.sent_values: list[tuple[bytes, list[Member]]] = []
+        self.relayed_values: list[tuple[bytes, list[Member]]] = []
+        self.copied_values: list[list[Member]] = []
+        self.sent_events: list[tuple[str, bytes, bool]] = []
+        self.joined: list[str] = []
+        self._members = list(members) or [make_member(local_name)]
+        self._member_observers: list[Callable[[], None]] = []
+        self._event_observers: list[Callable[[Sequence[UserEvent]], None]] = []
+        self._tried: bool | None = None
+        self._tried_observers: list[Callable[[bool], None]] = []
+
+    def set_members(self, *members: Member) -> None:
+        """These are the members now; observers are told."""
+        self._members = sorted(members, key=lambda member: member.name)
+        for observer in self._member_observers:
+            observer()
+
+    def receive_events(self, *events: UserEvent) -> None:
+        """These events arrive together."""
+        for observer in self._event_observers:
+            observer(events)
+
+    def finish_dialling(self, *, only_itself: bool) -> None:
+        """Each join address was dialled at least once."""
+        self._tried = only_itself
+        for observer in self._tried_observers:
+            observer(only_itself)
+
+    def members(self) -> Sequence[Member]:
+        """See IMembership."""
+        return tuple(self._members)
+
+    def last_contact_s(self) -> float | None:
+        """See IMembership."""
+        return self.contact_s
+
+    def observe_members(self, observer: Callable[[], None]) -> None:
+        """See IMembership."""
+        self._member_observers.append(observer)
+
+    def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
+        """See IMembership."""
+        self._event_observers.append(observer)
+
+    def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
+        """See IMembership."""
+        if self._tried is not None:
+            observer(self._tried)
+        else:
+            self._tried_observers.append(observer)
+
+    def send_value_event(self, payload: bytes, direct: Sequence[Member]) -> None:
+        """See IMembership."""
+        self.sent_values.append((payload, list(direct)))
+
+    def relay_value_event(self, raw: bytes, direct: Sequence[Member]) -> None:
+        """See IMembership."""
+        self.relayed_values.append((raw, list(direct)))
+
+    def copy_value_event(self, direct: Sequence[Member]) -> None:
+        """See IMembership."""
+        self.copied_values.append(list(direct))
+
+    def send_event(self, name: str, payload: bytes, coalesce: bool) -> None:
+        """See IMembership."""
+        self.sent_events.append((name, payload, coalesce))
+
+    def join(self, addresses: Sequence[str]) -> Deferred[int]:
+        """See IMembership."""
+        self.joined.extend(addresses)
+        return succeed(0)
+
+    def clocks(self) -> tuple[int, int, int]:
+        """See IMembership."""
+        return (0, 0, 0)
+
+    def status(self) -> dict[str, object]:
+        """See IMembership."""
+        return {"kind": "fake"}
