@@ -208,13 +208,12 @@ class _PacketDecoding:
 
 
 def _decode_message(data: bytes) -> PacketMessage:
-    name = message_name(data[0])
     struct = _PACKET_STRUCTS.get(data[0])
     if struct is None:
-        raise RemoteProtocolError(f"{name} {_HINTS.get(data[0], 'is no message')}")
+        raise RemoteProtocolError(f"{message_name(data[0])} {_HINTS.get(data[0], 'is no message')}")
     try:
         message: PacketMessage = struct.read(Reader(data, 1))
     except RemoteProtocolError as error:
         hint = " (encrypted? this node has no key)" if data[0] in _ENCRYPTION_VERSIONS else ""
-        raise RemoteProtocolError(f"{name}: {error}{hint}") from None
+        raise RemoteProtocolError(f"{message_name(data[0])}: {error}{hint}") from None
     return message

@@ -210,10 +210,10 @@ def pack_raw(value: bytes) -> bytes:
     return struct.pack(">BI", 0xDB, size) + value
 
 
-def pack_text(value: str) -> bytes:
-    """A text, as UTF-8; surrogate escapes become the bytes that they stand for."""
+def text_bytes(value: str) -> bytes:
+    """A text as UTF-8; surrogate escapes become the bytes that they stand for."""
     try:
-        return pack_raw(value.encode("utf-8", "surrogateescape"))
+        return value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"{value!r} is no text that can be sent: {error.reason}") from None
 

@@ -20,7 +20,7 @@ from onevalue.wire.dialect import (
     pack_integer,
     pack_map_size,
     pack_raw,
-    pack_text,
+    text_bytes,
 )
 
 NAME_LENGTH_MAX = 512
@@ -67,7 +67,7 @@ class Struct(Generic[_T]):
         self._by_key = {field.key.encode(): field for field in fields}
         self._required = [field for field in fields if field.required]
         self._zeros = {field.attribute: field.kind.zero for field in fields}
-        self._sorted = [(pack_text(field.key), field) for field in sorted(fields, key=lambda field: field.key.encode())]
+        self._sorted = [(pack_raw(key), self._by_key[key]) for key in sorted(self._by_key)]
 
     def read(self, reader: Reader) -> _T:
         """The object that comes next.
@@ -124,10 +124,7 @@ def text(size_max: int) -> Kind[str]:
         return reader.raw(size_max).decode("utf-8", "surrogateescape")
 
     def pack(value: str) -> bytes:
-        packed = pack_text(value)
-        if len(packed) > size_max + 5 or len(value) > size_max:
-            raise LocalProtocolError(f"must have at most {size_max} bytes")
-        return packed
+        return pack_raw(_sized(text_bytes(value), size_max))
 
     return Kind(read, pack, "")
 
@@ -139,9 +136,7 @@ def octets(size_max: int, *, empty: bytes = NIL) -> Kind[bytes]:
         return reader.raw(size_max)
 
     def pack(value: bytes) -> bytes:
-        if len(value) > size_max:
-            raise LocalProtocolError(f"must have at most {size_max} bytes, not {len(value)}")
-        return pack_raw(value) if value else empty
+        return pack_raw(_sized(value, size_max)) if value else empty
 
     return Kind(read, pack, b"")
 
@@ -215,6 +210,12 @@ def converted(kind: Kind[_T], decode: Callable[[_T], _U], encode: Callable[[_U],
 def nested(struct: Struct[_T], zero: _T) -> Kind[_T]:
     """A struct as a field of another; `zero` stands for a missing one."""
     return Kind(struct.read, struct.pack, zero)
+
+
+def _sized(value: bytes, size_max: int) -> bytes:
+    if len(value) > size_max:
+        raise LocalProtocolError(f"must have at most {size_max} bytes, not {len(value)}")
+    return value
 
 
 def _checked_address(value: bytes) -> bytes:
