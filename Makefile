@@ -31,7 +31,7 @@ format: $(VENV)/installed-lint
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/installed-bench ## figures of docs/benchmarks.md
-	$(BIN)/python tools/bench.py
+	$(BIN)/python tools/bench.py $(ARGS)
 
 package: $(VENV)/installed-lint ## build the wheel and try it in a clean environment
 	$(BIN)/python tools/check_package.py

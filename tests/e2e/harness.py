@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,6 +75,11 @@ async def eventually(check: Callable[[], Awaitable[T]], within_s: float, what: s
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s:g} s: {what}; last: {last!r}")
         await pause(POLL_S)
+
+
+def started(work: Coroutine[Any, Any, T]) -> "Deferred[T]":
+    """The work begins now; several so begun run side by side."""
+    return Deferred.fromCoroutine(work)
 
 
 class Process(ProcessProtocol):

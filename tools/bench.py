@@ -1,0 +1,268 @@
+"""`make bench`: time to spread, cost of an idle node, time to start, and speed of /get; prints tables in Markdown.
+
+Runs real processes on loopback addresses, against nothing but themselves. Ratios are against something measured in the
+same run. `make bench ARGS=--quick` takes fewer samples.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import random
+import selectors
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+NODES = 8
+POLL_S = 0.004
+HTTP_PORT = 8080
+TWISTD = str(Path(sys.executable).with_name("twistd"))
+IP_UDP_HEADERS = 28
+BARE = """
+from klein import Klein
+from twisted.web.server import Site
+from twisted.internet import reactor
+app = Klein()
+@app.route("/get")
+def get(request):
+    return b"42"
+reactor.listenTCP(8080, Site(app.resource()), interface={host!r})
+reactor.run()
+"""
+
+
+class Connection:
+    """One kept-alive HTTP connection; one request at a time."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.socket = socket.create_connection((host, HTTP_PORT), timeout=10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.waiting = False
+
+    def send(self, method: str, path: str, body: bytes = b"") -> None:
+        """The request is on its way."""
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.socket.sendall(head.encode() + body)
+        self.waiting = True
+
+    def receive(self) -> tuple[int, bytes]:
+        """Status and body of the answer."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += self._more()
+        head, _, body = data.partition(b"\r\n\r\n")
+        lines = head.lower().split(b"\r\n")
+        length = next(int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:"))
+        while len(body) < length:
+            body += self._more()
+        self.waiting = False
+        return int(lines[0].split()[1]), body
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        """Send and receive."""
+        self.send(method, path, body)
+        return self.receive()
+
+    def _more(self) -> bytes:
+        data = self.socket.recv(65536)
+        if not data:
+            raise ConnectionError(f"{self.host} closed the connection")
+        return data
+
+
+def wait_for(host: str, path: str, within_s: float = 30.0) -> None:
+    """Until GET `path` is 200."""
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ConnectionError):
+            if Connection(host).ask("GET", path)[0] == 200:
+                return
+        time.sleep(0.005)
+    raise TimeoutError(f"{host}{path}")
+
+
+@contextlib.contextmanager
+def cluster(count: int, folder: Path) -> Iterator[tuple[list[str], list[subprocess.Popen[bytes]], list[float]]]:
+    """Hosts, processes and start-to-ready seconds of nodes that know each other; the later ones join the first."""
+    net = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
+    hosts = [f"{net}.{i + 1}" for i in range(count)]
+    processes, started = [], []
+    try:
+        for i, host in enumerate(hosts):
+            command = [TWISTD, "--nodaemon", "--pidfile=", f"--logfile={folder / f'n{i}.log'}", "onevalue"]
+            command += ["--name", f"n{i}", "--advertise", host, "--data-dir", str(folder / f"n{i}")]
+            if i:
+                command += ["--join", hosts[0]]
+            begin = time.monotonic()
+            processes.append(subprocess.Popen(command))
+            wait_for(host, "/readyz")
+            started.append(time.monotonic() - begin)
+        yield hosts, processes, started
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+
+
+def spread_times(hosts: Sequence[str], count: int) -> list[float]:
+    """Seconds from an acknowledged write on a random node until the last of the others shows it, `count` times."""
+    connections = [Connection(host) for host in hosts]
+    selector = selectors.DefaultSelector()
+    for connection in connections:
+        selector.register(connection.socket, selectors.EVENT_READ, connection)
+    times = []
+    for value in range(1, count + 1):
+        writer = random.choice(connections)
+        status, _ = writer.ask("PUT", "/v1/value", str(value).encode())
+        if status != 200:
+            raise RuntimeError(f"write refused: {status}")
+        acknowledged = time.monotonic()
+        times.append(until_all_show(selector, [c for c in connections if c is not writer], value) - acknowledged)
+        time.sleep(0.25)  # within the bound of 5 events a second: else the bound is what is measured
+    for connection in connections:
+        connection.socket.close()
+    return times
+
+
+def until_all_show(selector: selectors.BaseSelector, connections: Sequence[Connection], value: int) -> float:
+    """When the last of these has shown the value; each is asked every POLL_S."""
+    due = {connection: time.monotonic() + random.random() * POLL_S for connection in connections}
+    last = time.monotonic()
+    while due:
+        now = time.monotonic()
+        for connection, at in due.items():
+            if not connection.waiting and at <= now:
+                connection.send("GET", "/get")
+                due[connection] = now + POLL_S
+        for key, _ in selector.select(timeout=0.001):
+            connection = key.data
+            if connection.waiting and connection.receive()[1] == str(value).encode():
+                last = time.monotonic()
+                due.pop(connection, None)
+    for connection in connections:
+        if connection.waiting:
+            connection.receive()
+    return last
+
+
+def idle_costs(hosts: Sequence[str], processes: Sequence[subprocess.Popen[bytes]], seconds: float) -> list[str]:
+    """Rows: resident size, processor, packets and bytes sent, of one idle node (mean and worst of all)."""
+    time.sleep(15)  # joins have been gossiped
+    watched = [psutil.Process(process.pid) for process in processes]
+    busy, sent = [cpu_s(each) for each in watched], [udp_sent(host) for host in hosts]
+    time.sleep(seconds)
+    cpu = [100 * (cpu_s(each) - before) / seconds for each, before in zip(watched, busy, strict=True)]
+    after = [udp_sent(host) for host in hosts]
+    packets = [(b[0] - a[0]) / seconds for a, b in zip(sent, after, strict=True)]
+    volume = [(b[1] - a[1] + IP_UDP_HEADERS * (b[0] - a[0])) / seconds for a, b in zip(sent, after, strict=True)]
+    size = [each.memory_info().rss / 2**20 for each in watched]
+    return [
+        row("resident size, MiB", statistics.mean(size), max(size), "75"),
+        row("of one core, %", statistics.mean(cpu), max(cpu), "1"),
+        row("UDP packets sent a second", statistics.mean(packets), max(packets), "3"),
+        row("UDP bytes sent a second, with IP headers", statistics.mean(volume), max(volume), "500"),
+    ]
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """Processor seconds so far."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def udp_sent(host: str) -> tuple[int, int]:
+    """Packets and payload bytes that the node has sent, as its status tells."""
+    engine = json.loads(Connection(host).ask("GET", "/v1/status")[1])["engine"]
+    return engine["packets_out"], engine["bytes_out"]
+
+
+def row(what: str, mean: float, worst: float, target: str) -> str:
+    """A line of a table."""
+    return f"| {what} | {mean:.2f} | {worst:.2f} | {target} |"
+
+
+def requests_a_second(host: str, seconds: float) -> float:
+    """GET /get on one kept-alive connection, one after the other."""
+    connection = Connection(host)
+    count, end = 0, time.monotonic() + seconds
+    while time.monotonic() < end:
+        connection.ask("GET", "/get")
+        count += 1
+    connection.socket.close()
+    return count / seconds
+
+
+def get_speed(folder: Path, runs: int, seconds: float) -> tuple[list[float], list[float]]:
+    """Requests a second of a node and of a bare Klein route, alternating."""
+    with cluster(1, folder) as (hosts, _, _):
+        host = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}.9"
+        bare = subprocess.Popen([sys.executable, "-c", BARE.format(host=host)])
+        try:
+            wait_for(host, "/get")
+            node, klein = [], []
+            for _ in range(runs):
+                node.append(requests_a_second(hosts[0], seconds))
+                klein.append(requests_a_second(host, seconds))
+            return node, klein
+        finally:
+            bare.terminate()
+            bare.wait()
+
+
+def machine() -> str:
+    """What ran this, and when."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    memory = psutil.virtual_memory().total / 2**30
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer samples")
+    quick = parser.parse_args().quick
+    writes, idle_s, runs, run_s = (20, 10.0, 3, 1.0) if quick else (200, 60.0, 7, 3.0)
+    print(f"Machine: {machine()}\n", flush=True)
+    with tempfile.TemporaryDirectory() as folder, cluster(NODES, Path(folder)) as (hosts, processes, started):
+        print("| Start to ready, s | median | worst | target |\n|---|---|---|---|")
+        print(row(f"of {NODES} nodes, each joining the first", statistics.median(started), max(started), "1.5"))
+        print(f"\n| One idle node of {NODES}, over {idle_s:.0f} s | mean | worst | target |\n|---|---|---|---|")
+        print("\n".join(idle_costs(hosts, processes, idle_s)), flush=True)
+        times = [1000 * each for each in spread_times(hosts, writes)]
+        print(f"\n| Acknowledged write to the last of {NODES} nodes, ms | median | worst | target |\n|---|---|---|---|")
+        print(
+            row(
+                f"{writes} writes, polled every {1000 * POLL_S:.0f} ms",
+                statistics.median(times),
+                max(times),
+                "20 and 500",
+            )
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        node, klein = get_speed(Path(folder), runs, run_s)
+    print("\n| GET /get, requests a second | median | best | ratio of medians |\n|---|---|---|---|")
+    print(f"| a node | {statistics.median(node):.0f} | {max(node):.0f} | |")
+    print(f"| a bare Klein route | {statistics.median(klein):.0f} | {max(klein):.0f} | |")
+    print(f"| node to bare | | | {statistics.median(node) / statistics.median(klein):.2f}, target 0.85 |")
+
+
+if __name__ == "__main__":
+    main()
