@@ -277,7 +277,7 @@ class SwimNet(Net):
         """All nodes have joined the first, and know each other."""
         for name in self.names[1:]:
             self.join(name, self.names[0])
-        assert self.run_until(lambda: self.all_see(NodeStatus.ALIVE, self.names), 10.0), "all nodes find each other"
+        assert self.run_until(self.all_alive, 40.0), "all nodes find each other"
 
     def record(self, at: str, name: str) -> MemberRecord | None:
         """What the node `at` knows of a name."""
@@ -291,6 +291,10 @@ class SwimNet(Net):
     def all_see(self, status: NodeStatus, names: list[str]) -> bool:
         """Every node that is up sees all these names in this state."""
         return all(self.status(node.name, name) is status for node in self.nodes.values() if node.up for name in names)
+
+    def all_alive(self) -> bool:
+        """Every node that is up sees all nodes of the start alive."""
+        return self.all_see(NodeStatus.ALIVE, self.names)
 
     def told(self, kind: type) -> list[tuple[str, object]]:
         """All events of one kind that the nodes told, with the name of the node."""
