@@ -1,1 +1,1 @@
-"""Serf on SWIM: clocks, intents, events. Pure."""
+"""Serf on top of SWIM: tags, intents with Lamport time, user events, leaving on purpose. Pure."""

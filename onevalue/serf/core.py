@@ -1,0 +1,367 @@
+"""The Serf core: bytes and `now` in; datagrams, streams, events and the next deadline out.
+
+It ties SWIM below to the roster of members, the intents, the user events, joining, leaving and reconnecting, and is
+what SWIM asks for broadcasts (wire README section 5; Serf's serf.go and delegate.go). What a Serf message does is
+`intake`'s; this file must not know how packets and streams are made, nor what the events of users mean.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Final
+
+from onevalue.config import SerfSettings, SwimSettings
+from onevalue.errors import LocalProtocolError
+from onevalue.serf.broadcasts import Broadcasts
+from onevalue.serf.events import JoinDone, LeaveDone, MemberReap, SerfEvent
+from onevalue.serf.intake import Intake
+from onevalue.serf.lamport import Clocks
+from onevalue.serf.leave import GracefulLeave, LeaveStage
+from onevalue.serf.members import MemberStatus, SerfMember
+from onevalue.serf.news import take_in
+from onevalue.serf.roster import Roster
+from onevalue.swim.address import to_address
+from onevalue.swim.core import Swim
+from onevalue.swim.events import LeaveSent, PushPullDone, SwimEvent, UserMessage, UserState
+from onevalue.swim.streams import StreamRequest
+from onevalue.swim.timers import Timers
+from onevalue.types import Address, Rng
+from onevalue.wire.messages import StreamMessage
+from onevalue.wire.serf_codec import encode_tags
+
+VSN: Final = bytes((1, 5, 2, 2, 5, 5))
+"""Versions as Serf agents send them: memberlist 1 to 5, speaking 2; Serf 2 to 5, speaking 5."""
+
+_LEAVE_SENT: Final = "leave intent"
+
+
+class Serf:
+    """One node of a Serf cluster, without I/O.
+
+    Its owner hands in what arrives and calls `handle_timer` when `next_deadline` has come; after each call it pulls
+    `datagrams_to_send`, `streams_to_open` and `next_event` until they are empty. `now` may stand still or step back.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addr: bytes,
+        port: int,
+        tags: Mapping[str, str],
+        swim_settings: SwimSettings,
+        settings: SerfSettings,
+        rng: Rng,
+        clocks: Clocks | None = None,
+        held_events: Sequence[str] = (),
+    ) -> None:
+        """A node that has not started.
+
+        Args:
+            name: unique in the cluster.
+            addr: 4 or 16 raw bytes, as others reach it.
+            port: of gossip, UDP and TCP.
+            tags: told to all members, at most 512 bytes when encoded.
+            swim_settings: of memberlist.
+            settings: of Serf.
+            rng: chance.
+            clocks: where the clocks stood before a restart; what is older is not delivered again.
+            held_events: names of user events that are not sent on by this core, but told with `relay_wanted`.
+        """
+        self.name = name
+        self._settings = settings
+        self._rng = rng
+        self._now = float("-inf")
+        self._events: deque[SerfEvent] = deque()
+        self._timers = Timers()
+        self._joins: dict[int, None] = {}
+        self._leave = GracefulLeave(settings)
+        self._roster = Roster(settings)
+        self._broadcasts = Broadcasts(swim_settings)
+        self._intake = Intake(name, settings, self._roster, self._broadcasts, self._events.append, clocks, held_events)
+        self.swim = Swim(
+            name=name,
+            addr=addr,
+            port=port,
+            meta=encode_tags(tags),
+            vsn=VSN,
+            settings=swim_settings,
+            rng=rng,
+            delegate=self,
+        )
+
+    # What the shell hands in
+
+    def start(self, now: float) -> None:
+        """This node is an alive member of a cluster of its own, and its periodic tasks have begun."""
+        now = self._clamp(now)
+        self.swim.start(now)
+        self._timers.set("reap", now + self._settings.reap_interval_s, self._reap)
+        delay_s = self._rng.uniform(0, self._settings.reconnect_interval_s)  # so that not all dial at the same time
+        self._timers.set("reconnect", now + delay_s, self._reconnect)
+        self._settle(now)
+
+    def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
+        """A datagram was dealt with, whatever it held; never raises."""
+        now = self._clamp(now)
+        self.swim.receive_datagram(data, source, now)
+        self._settle(now)
+
+    def receive_stream(self, message: StreamMessage, now: float) -> bytes | None:
+        """The reply to the request on an inbound stream, encoded; None: close it without a word."""
+        now = self._clamp(now)
+        reply = self.swim.receive_stream(message, now)
+        self._settle(now)
+        return reply
+
+    def stream_answered(self, request_id: int, message: StreamMessage, now: float) -> None:
+        """A stream that this node asked for brought this answer."""
+        now = self._clamp(now)
+        self.swim.stream_answered(request_id, message, now)
+        self._settle(now)
+
+    def stream_failed(self, request_id: int, reason: str, now: float) -> None:
+        """A stream that this node asked for brought no answer."""
+        now = self._clamp(now)
+        self.swim.stream_failed(request_id, reason, now)
+        self._settle(now)
+
+    def handle_timer(self, now: float) -> None:
+        """What was due at `now` is done."""
+        now = self._clamp(now)
+        self.swim.handle_timer(now)
+        self._timers.run(now)
+        self._tell_reaped(self._roster.prunes_due(now))
+        self._settle(now)
+
+    # What the shell pulls out
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` is to be called next, seconds; None before the start."""
+        deadlines = (self.swim.next_deadline(), self._timers.next_deadline(), self._roster.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
+        """The datagrams that wait to be sent, in order; they are no longer kept."""
+        return self.swim.datagrams_to_send()
+
+    def streams_to_open(self) -> list[StreamRequest]:
+        """The streams that wait to be opened; each ends by `stream_answered`, `stream_failed` or its deadline."""
+        return self.swim.streams_to_open()
+
+    def next_event(self) -> SerfEvent | None:
+        """The next thing that happened; None if all has been told."""
+        return self._events.popleft() if self._events else None
+
+    # What is known
+
+    def members(self) -> list[SerfMember]:
+        """All members that are remembered, this node among them, sorted by name."""
+        return self._roster.members()
+
+    @property
+    def clocks(self) -> Clocks:
+        """Where the three Lamport clocks stand; to be journalled."""
+        return self._intake.clocks
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What was counted since the start, SWIM's and Serf's; the names are fixed."""
+        return {**self.swim.counters, **self._intake.counters}
+
+    def status(self) -> dict[str, object]:
+        """What people may want to see of the engine."""
+        numbers = {
+            status.name.lower(): len(self._roster.with_status(status))
+            for status in MemberStatus
+            if status is not MemberStatus.NONE
+        }
+        return {
+            "members": numbers,
+            "clocks": asdict(self.clocks),
+            "queues": dict(self._broadcasts.lengths()),
+            "leave": self._leave.stage.name.lower(),
+            "swim": self.swim.status(),
+        }
+
+    # What the owner wants
+
+    def join(self, address: Address, now: float) -> int:
+        """A push/pull with this address has begun; a JoinDone event with the returned id tells how it ended."""
+        now = self._clamp(now)
+        request_id = self.swim.push_pull(address, join=True, now=now)
+        self._joins[request_id] = None
+        self._settle(now)
+        return request_id
+
+    def user_event(
+        self,
+        name: str,
+        payload: bytes,
+        *,
+        coalesce: bool,
+        slot: str | None = None,
+        direct: Sequence[Address] = (),
+        now: float,
+    ) -> bytes:
+        """A user event of this node travels; it is not told to this node itself again. Returns its message.
+
+        Args:
+            name: of the event.
+            payload: any bytes.
+            coalesce: receivers may deliver only the newest of this name.
+            slot: the event replaces the one of this urgent slot, and goes before all other gossip.
+            direct: it is sent straight to these too, at once.
+            now: seconds.
+
+        Raises:
+            LocalProtocolError: longer than user_event_size_max; nothing changed.
+        """
+        raw = self._intake.event_log.stamp(name, payload, coalesce=coalesce)
+        if slot is None:
+            self._broadcasts.add_event(raw)
+            self._send_direct(raw, direct, now)
+        else:
+            self.relay_event(raw, slot=slot, direct=direct, now=now)
+        return raw
+
+    def relay_event(self, raw: bytes, *, slot: str, direct: Sequence[Address] = (), now: float) -> None:
+        """A user event, as the same bytes, is in the urgent slot, and is sent straight to `direct` at once."""
+        self._broadcasts.put_urgent(slot, raw)
+        self._send_direct(raw, direct, now)
+
+    def update_tags(self, tags: Mapping[str, str], now: float) -> None:
+        """This node has these tags and gossips them. Raises what `encode_tags` raises if they are too long."""
+        meta = encode_tags(tags)
+        now = self._clamp(now)
+        self.swim.update_meta(meta, now)
+        self._settle(now)
+
+    def leave(self, now: float) -> None:
+        """The graceful leave has begun (wire README 5.6), which a LeaveDone event ends; a second call does nothing."""
+        now = self._clamp(now)
+        if self._leave.stage is not LeaveStage.STAYING:
+            return
+        alone = not self.swim.alive_others()
+        self._intake.disputes_leaving = False
+        self._intake.announce_leave(self.name, now, token=_LEAVE_SENT)
+        if alone:
+            self._leave.finish(now)
+            self.swim.leave(now)
+            self._settle(now)
+            self._events.append(LeaveDone())
+        else:
+            self._leave_on(now)
+            self._settle(now)
+
+    def force_leave(self, name: str, *, prune: bool, now: float) -> None:
+        """Another member counts as left, here and, by gossip, elsewhere; with `prune` it is forgotten too.
+
+        One that is alive contradicts. One that is not known here may be known elsewhere.
+
+        Raises:
+            LocalProtocolError: it is this node, for which there is `leave`; nothing changed.
+        """
+        if name == self.name:
+            raise LocalProtocolError(f"{name!r} is this node; it leaves by itself: use leave")
+        now = self._clamp(now)
+        self._intake.announce_leave(name, now, prune=prune)
+        self._settle(now)
+
+    # SWIM's delegate
+
+    def broadcasts(self, overhead: int, space: int) -> list[bytes]:
+        """Intents, queries and user events that fill the space."""
+        return self._broadcasts.take(overhead, space, len(self._roster))
+
+    def urgent_broadcasts(self, overhead: int, space: int) -> list[bytes]:
+        """At most one message, of an urgent slot."""
+        return self._broadcasts.take_urgent(overhead, space, len(self._roster))
+
+    def ack_payload(self) -> bytes | None:
+        """No coordinate."""
+        return None
+
+    def user_state(self, join: bool) -> bytes:  # noqa: ARG002 (SWIM tells it; Serf's state is the same for both)
+        """What this node knows beyond memberlist's part of a push/pull."""
+        return self._intake.own_state()
+
+    # Inside
+
+    def _clamp(self, now: float) -> float:
+        self._now = max(self._now, now)
+        return self._now
+
+    def _settle(self, now: float) -> None:
+        """All that SWIM has told is dealt with, and the leave goes on if its intent was sent."""
+        if _LEAVE_SENT in self._broadcasts.take_finished() and self._leave.stage is LeaveStage.INTENT:
+            self._leave_on(now)
+        while (event := self.swim.next_event()) is not None:
+            self._on_swim_event(event, now)
+
+    def _on_swim_event(self, event: SwimEvent, now: float) -> None:
+        match event:
+            case UserMessage(body):
+                if (relay := self._intake.message(body, now)) is not None:
+                    self.swim.send_user(to_address(relay.dest_addr, relay.dest_port), relay.inner, now)
+            case UserState(data):
+                self._intake.merge(data, now)
+            case PushPullDone():
+                self._push_pull_done(event, now)
+            case LeaveSent():
+                if self._leave.stage is LeaveStage.DEPARTURE:
+                    self._leave_on(now)
+            case _:
+                if (told := take_in(event, self._roster, now)) is not None:
+                    self._events.append(told)
+
+    def _push_pull_done(self, done: PushPullDone, now: float) -> None:
+        """Only joins that were asked for are told; periodic exchanges and reconnects are this core's own affair."""
+        if done.request_id not in self._joins:
+            return
+        del self._joins[done.request_id]
+        if done.error is None and self._leave.stage is LeaveStage.STAYING:
+            self._intake.announce_join(now)
+        self._events.append(JoinDone(done.request_id, done.address, done.error))
+
+    def _leave_on(self, now: float) -> None:
+        """The present stage of the leave is finished, or has had its time; the next one begins."""
+        stage = self._leave.advance(now)
+        if self._leave.deadline is not None:
+            self._timers.set("leave", self._leave.deadline, self._leave_on)
+        if stage is LeaveStage.DEPARTURE:
+            self.swim.leave(now)
+        elif stage is LeaveStage.DONE:
+            self._events.append(LeaveDone())
+
+    def _reap(self, now: float) -> None:
+        """Who is gone for long is forgotten.
+
+        DEPARTURE: while this node sees no other alive member it forgets no failed one: it has to dial them again.
+        """
+        self._timers.set("reap", now + self._settings.reap_interval_s, self._reap)
+        self._tell_reaped(self._roster.reap(now, keep_failed=not self.swim.alive_others()))
+
+    def _tell_reaped(self, reaped: Sequence[SerfMember]) -> None:
+        self._events.extend(MemberReap(member) for member in reaped)
+
+    def _reconnect(self, now: float) -> None:
+        """Perhaps a failed member is dialled, so that all alive members together dial about as many as have failed.
+
+        DEPARTURE: a node that sees no other alive member always dials one; nobody else would bring it back.
+        """
+        self._timers.set("reconnect", now + self._settings.reconnect_interval_s, self._reconnect)
+        own = self.swim.local.address
+        failed = [member for member in self._roster.with_status(MemberStatus.FAILED) if member.address != own]
+        if not failed or self._leave.stage is not LeaveStage.STAYING:
+            return
+        present = len(self._roster) - len(failed) - len(self._roster.left_names())
+        if self.swim.alive_others() and self._rng.random() > len(failed) / max(1, present):
+            return
+        self.swim.push_pull(failed[self._rng.randrange(len(failed))].address, join=True, now=now)
+
+    def _send_direct(self, raw: bytes, direct: Sequence[Address], now: float) -> None:
+        now = self._clamp(now)
+        for address in direct:
+            self.swim.send_user(address, raw, now)
+        self._settle(now)

@@ -1,0 +1,252 @@
+"""What Serf's messages do to this node, and what of them is sent on: intents, user events, queries, push/pull states.
+
+Follows wire README 5.4 to 5.9. It owns the three clocks and must not know how messages travel, nor anything of joining,
+leaving and dialling. What comes as gossip and is news is sent on as the bytes received; what comes in a push/pull is
+not.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from onevalue.config import SerfSettings
+from onevalue.errors import RemoteProtocolError
+from onevalue.serf import events
+from onevalue.serf.broadcasts import Broadcasts
+from onevalue.serf.event_log import EventLog
+from onevalue.serf.event_ring import LamportRing, Verdict
+from onevalue.serf.events import ReceivedEvent, SerfEvent
+from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks, LamportClock, check_time
+from onevalue.serf.roster import IntentOutcome, Roster
+from onevalue.types import LamportTime
+from onevalue.wire.serf_codec import decode_serf, encode_serf
+from onevalue.wire.serf_messages import (
+    JoinIntent,
+    LeaveIntent,
+    Query,
+    QueryResponse,
+    Relay,
+    SerfState,
+    UserEventMessage,
+)
+
+COUNTER_NAMES: Final = (
+    "serf_malformed",  # messages of Serf that mean nothing
+    "serf_user_events",  # user events that were new here
+    "serf_user_events_old",  # user events that came again or too late
+    "serf_user_events_refused",  # user events above the bounds of the buffer
+    "serf_queries",  # queries that were new here
+    "serf_query_responses",  # answers to queries, which nobody here asked
+    "serf_relayed",  # answers to queries that were passed on
+)
+
+_NO_REBROADCAST: Final = 2  # a flag of queries
+_QUERY_SIZE: Final = 16  # bytes that a query's id counts against the bound of the ring
+
+
+class Intake:
+    """Takes in what peers say; what the owner should know goes to `tell`."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: SerfSettings,
+        roster: Roster,
+        broadcasts: Broadcasts,
+        tell: Callable[[SerfEvent], object],
+        clocks: Clocks | None,
+        held_events: Sequence[str],
+    ) -> None:
+        """`clocks`: where they stood before a restart; events and queries that are older are not new again."""
+        stood = clocks or Clocks(LamportTime(0), LamportTime(0), LamportTime(0))
+        self.counters = dict.fromkeys(COUNTER_NAMES, 0)
+        self.disputes_leaving = True
+        self._name = name
+        self._roster = roster
+        self._broadcasts = broadcasts
+        self._tell = tell
+        self._held = tuple(held_events)
+        self._member_clock, event_clock, self._query_clock = (
+            _resumed(time) for time in (stood.member, stood.event, stood.query)
+        )
+        self.event_log = EventLog(settings, event_clock, stood.event)
+        self._event_clock = event_clock
+        self._queries: LamportRing[int] = LamportRing(self._query_clock, stood.query)
+
+    @property
+    def clocks(self) -> Clocks:
+        """Where the three clocks stand."""
+        return Clocks(self._member_clock.time, self._event_clock.time, self._query_clock.time)
+
+    # Own intents
+
+    def announce_join(self, now: float) -> None:
+        """This node says, with the present time, that it is a member and does not leave."""
+        intent = JoinIntent(self._member_clock.time, self._name)
+        self._receive_join(intent, now)
+        self._broadcasts.add_intent(encode_serf(intent))
+
+    def announce_leave(self, name: str, now: float, *, prune: bool = False, token: object | None = None) -> None:
+        """This node says, with the present time, that `name` leaves; the token is told when that was gossiped."""
+        intent = LeaveIntent(self._member_clock.time, name, prune)
+        self._receive_leave(intent, now)
+        self._broadcasts.add_intent(encode_serf(intent), token)
+
+    # Messages
+
+    def message(self, raw: bytes, now: float) -> Relay | None:
+        """A Serf message that came as gossip, or straight, was dealt with; returns one that wants to be passed on.
+
+        What makes no sense is counted, and changes nothing.
+        """
+        try:
+            return self._receive(raw, now)
+        except RemoteProtocolError:
+            self.counters["serf_malformed"] += 1
+            return None
+
+    def _receive(self, raw: bytes, now: float) -> Relay | None:
+        match message := decode_serf(raw):
+            case JoinIntent():
+                self._send_on_if_news(self._receive_join(message, now), raw)
+            case LeaveIntent():
+                self._send_on_if_news(self._receive_leave(message, now), raw)
+            case UserEventMessage():
+                self._receive_event(message, raw)
+            case Query():
+                self._receive_query(message, raw)
+            case QueryResponse():
+                self.counters["serf_query_responses"] += 1
+            case Relay():
+                return self._receive_relay(message)
+            case SerfState():
+                raise RemoteProtocolError("a push/pull state does not travel as gossip")
+        return None
+
+    def _send_on_if_news(self, outcome: IntentOutcome, raw: bytes) -> None:
+        if outcome.is_news:
+            self._broadcasts.add_intent(raw)
+
+    def _receive_join(self, intent: JoinIntent, now: float) -> IntentOutcome:
+        self._member_clock.witness(intent.ltime)
+        return self._roster.join_intent(intent.node, intent.ltime, now)
+
+    def _receive_leave(self, intent: LeaveIntent, now: float) -> IntentOutcome:
+        self._member_clock.witness(intent.ltime)
+        is_self = intent.node == self._name
+        outcome = self._roster.leave_intent(
+            intent.node,
+            intent.ltime,
+            now,
+            disputed=is_self and self.disputes_leaving,
+            prune=intent.prune and not is_self,
+        )
+        if outcome.must_refute:
+            self.announce_join(now)
+        if outcome.left is not None:
+            self._tell(events.MemberLeave(outcome.left))
+        if outcome.reaped is not None:
+            self._tell(events.MemberReap(outcome.reaped))
+        return outcome
+
+    def _receive_event(self, message: UserEventMessage, raw: bytes) -> None:
+        verdict = self.event_log.receive(message)
+        self._count_event(verdict)
+        if verdict is not Verdict.NEW:
+            return
+        held = message.name in self._held
+        if not held:
+            self._broadcasts.add_event(raw)
+        event = ReceivedEvent(message.name, message.payload, message.ltime, raw, relay_wanted=held)
+        self._tell(events.UserEvents((event,)))
+
+    def _count_event(self, verdict: Verdict) -> None:
+        if verdict is Verdict.NEW:
+            self.counters["serf_user_events"] += 1
+        elif verdict is Verdict.REFUSED:
+            self.counters["serf_user_events_refused"] += 1
+        else:
+            self.counters["serf_user_events_old"] += 1
+
+    def _receive_query(self, query: Query, raw: bytes) -> None:
+        """A query goes on whoever it is for (pitfall 23); this node does not answer any."""
+        if self._queries.offer(query.ltime, query.query_id, _QUERY_SIZE) is not Verdict.NEW:
+            return
+        self.counters["serf_queries"] += 1
+        if not query.flags & _NO_REBROADCAST:
+            self._broadcasts.add_query(raw)
+
+    def _receive_relay(self, relay: Relay) -> Relay:
+        """Serf relays only answers to queries.
+
+        DEPARTURE: and nothing else is passed on here, so that a stranger cannot have us send what it likes.
+        """
+        if relay.dest_port == 0 or not isinstance(decode_serf(relay.inner), QueryResponse):
+            raise RemoteProtocolError("a relay of something else than an answer to a query")
+        self.counters["serf_relayed"] += 1
+        return relay
+
+    # Push/pull
+
+    def own_state(self) -> bytes:
+        """What a push/pull tells of this node's clocks, members' intents and user events (wire README 5.7)."""
+        return encode_serf(
+            SerfState(
+                ltime=self._member_clock.time,
+                status_ltimes=self._roster.status_ltimes(),
+                left_members=self._roster.left_names(),
+                event_ltime=self._event_clock.time,
+                events=self.event_log.slots(),
+                query_ltime=self._query_clock.time,
+            )
+        )
+
+    def merge(self, data: bytes, now: float) -> None:
+        """The state of a push/pull was merged; new user events are told together.
+
+        What makes no sense is counted, and changes nothing.
+        """
+        try:
+            state = _decode_state(data)
+        except RemoteProtocolError:
+            self.counters["serf_malformed"] += 1
+            return
+        self._merge_clocks(state)
+        self._merge_intents(state, now)
+        if found := self.event_log.merge(state.events):
+            self.counters["serf_user_events"] += len(found)
+            self._tell(events.UserEvents(tuple(found)))
+
+    def _merge_clocks(self, state: SerfState) -> None:
+        for clock, time in (
+            (self._member_clock, state.ltime),
+            (self._event_clock, state.event_ltime),
+            (self._query_clock, state.query_ltime),
+        ):
+            if time > 0:
+                clock.witness(LamportTime(time - 1))
+
+    def _merge_intents(self, state: SerfState, now: float) -> None:
+        """Left members first. The time of their leave is not told; it is after the one that is."""
+        left = dict.fromkeys(state.left_members)
+        for name in left:
+            ltime = min(state.status_ltimes.get(name, 0) + 1, LAMPORT_TIME_MAX)
+            self._receive_leave(LeaveIntent(LamportTime(ltime), name), now)
+        for name, ltime in state.status_ltimes.items():
+            if name not in left:
+                self._receive_join(JoinIntent(ltime, name), now)
+
+
+def _resumed(time: LamportTime) -> LamportClock:
+    clock = LamportClock()
+    clock.resume(time)
+    return clock
+
+
+def _decode_state(data: bytes) -> SerfState:
+    state = decode_serf(data)
+    if not isinstance(state, SerfState):
+        raise RemoteProtocolError("the state of a push/pull is another message")
+    times = [state.ltime, state.event_ltime, state.query_ltime, *state.status_ltimes.values()]
+    for time in [*times, *(slot.ltime for slot in state.events if slot is not None)]:
+        check_time(time)
+    return state

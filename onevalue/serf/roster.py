@@ -1,0 +1,247 @@
+"""The table of members as Serf knows them, and the intents about members that are not known yet.
+
+Follows wire README 5.4, 5.5 and 5.12 (reap). It must not know where news comes from nor who is told: each method says
+what has changed. It keeps its bounds by forgetting first those who are gone longest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from onevalue.config import SerfSettings
+from onevalue.serf.members import (
+    LeaveRule,
+    MemberStatus,
+    SerfMember,
+    after_join_intent,
+    after_leave_intent,
+    leave_rule,
+    status_after_departure,
+)
+from onevalue.swim.members import MEMBERS_MAX, MemberRecord
+from onevalue.types import LamportTime
+from onevalue.wire.serf_codec import decode_tags
+
+REMEMBERED_MAX: Final = 2 * MEMBERS_MAX
+"""Members in any state. memberlist bounds those who are alive; Serf remembers those who are gone for a day."""
+
+RECENT_INTENTS_MAX: Final = 4096
+"""Names not known yet whose newest intent is kept; the oldest is dropped for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentIntent:
+    """The newest intent about a name that is not a member yet."""
+
+    is_leave: bool
+    ltime: LamportTime
+    received: float
+
+
+@dataclass(frozen=True, slots=True)
+class IntentOutcome:
+    """What an intent did.
+
+    Attributes:
+        is_news: it was newer than what was known, and travels on.
+        must_refute: it says that this node leaves, which it does not.
+        left: the member that it turned from failed into left.
+        reaped: the member that it has us forget at once.
+    """
+
+    is_news: bool = False
+    must_refute: bool = False
+    left: SerfMember | None = None
+    reaped: SerfMember | None = None
+
+
+_OLD_NEWS: Final = IntentOutcome()
+
+
+class Roster:
+    """All members that are remembered, this node among them, by name."""
+
+    def __init__(self, settings: SerfSettings) -> None:
+        self._settings = settings
+        self._members: dict[str, SerfMember] = {}
+        self._recent: dict[str, RecentIntent] = {}
+        self._prune_at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def get(self, name: str) -> SerfMember | None:
+        """The member of a name, or None."""
+        return self._members.get(name)
+
+    def members(self) -> list[SerfMember]:
+        """All members, sorted by name."""
+        return sorted(self._members.values(), key=lambda member: member.name)
+
+    def with_status(self, status: MemberStatus) -> list[SerfMember]:
+        """The members of one status, sorted by name."""
+        return [member for member in self.members() if member.status is status]
+
+    def status_ltimes(self) -> Mapping[str, LamportTime]:
+        """The time of the newest intent of every member that is not leaving, as a push/pull carries it.
+
+        DEPARTURE: Serf tells the time of leaving members too. Whoever takes it for that of a join intent, which is how
+        it is read, finds the leave intent stale when it comes, and then calls the member failed.
+        """
+        return {
+            member.name: member.status_ltime for member in self.members() if member.status is not MemberStatus.LEAVING
+        }
+
+    def left_names(self) -> tuple[str, ...]:
+        """The names of the members that left, as a push/pull carries them."""
+        return tuple(member.name for member in self.with_status(MemberStatus.LEFT))
+
+    # What memberlist says (5.5)
+
+    def joined(self, record: MemberRecord, now: float) -> SerfMember:
+        """The member is alive with the record's address and tags; a new one has its recent intent applied."""
+        old = self._members.get(record.name)
+        if old is None:
+            self._make_room()
+            intent = self._recent.pop(record.name, None)
+            member = _new_member(record, intent, now)
+        else:
+            member = replace(_renewed(old, record), status=MemberStatus.ALIVE, suspect=False, changed=now)
+        self._members[record.name] = member
+        return member
+
+    def updated(self, record: MemberRecord) -> SerfMember | None:
+        """The member has the record's address and tags; None if it is not known."""
+        old = self._members.get(record.name)
+        if old is None:
+            return None
+        self._members[record.name] = _renewed(old, record)
+        return self._members[record.name]
+
+    def departed(self, name: str, now: float) -> SerfMember | None:
+        """The member has left if it had said so, else failed; None if that changes nothing."""
+        old = self._members.get(name)
+        if old is None or (status := status_after_departure(old.status)) is old.status:
+            return None
+        self._members[name] = replace(old, status=status, suspect=False, changed=now)
+        return self._members[name]
+
+    def set_suspect(self, name: str, suspect: bool) -> None:
+        """The member is under suspicion, or no longer; nothing if it is not known."""
+        if name in self._members:
+            self._members[name] = replace(self._members[name], suspect=suspect)
+
+    # What intents say (5.4)
+
+    def join_intent(self, name: str, ltime: LamportTime, now: float) -> IntentOutcome:
+        """The member is not leaving, if the intent is news; kept for later if the member is not known."""
+        old = self._members.get(name)
+        if old is None:
+            return self._remember(name, RecentIntent(is_leave=False, ltime=ltime, received=now))
+        member = after_join_intent(old, ltime)
+        self._members[name] = member
+        return IntentOutcome(is_news=member is not old)
+
+    def leave_intent(
+        self, name: str, ltime: LamportTime, now: float, *, disputed: bool = False, prune: bool = False
+    ) -> IntentOutcome:
+        """The member is leaving or left, if the intent is news; kept for later if the member is not known.
+
+        Args:
+            name: who leaves.
+            ltime: of the intent.
+            now: seconds.
+            disputed: it is about this node, which does not leave; nothing changes.
+            prune: forget the member, at once if it is gone, else when it has had the time to go.
+        """
+        old = self._members.get(name)
+        if old is None:
+            return self._remember(name, RecentIntent(is_leave=True, ltime=ltime, received=now))
+        rule = leave_rule(old, ltime, disputed=disputed)
+        if rule is LeaveRule.STALE:
+            return _OLD_NEWS
+        if rule is LeaveRule.REFUTE:
+            return IntentOutcome(must_refute=True)
+        member = after_leave_intent(old, ltime, rule)
+        if rule is LeaveRule.LEFT:
+            member = replace(member, changed=now)
+        self._members[name] = member
+        left = member if rule is LeaveRule.LEFT else None
+        return IntentOutcome(is_news=True, left=left, reaped=self._prune(member, now) if prune else None)
+
+    # Time
+
+    def reap(self, now: float, *, keep_failed: bool) -> list[SerfMember]:
+        """The members that are forgotten now, because they are gone for long; recent intents that are old are dropped.
+
+        Args:
+            now: seconds.
+            keep_failed: whom this node may still have to dial is kept, however long ago it failed.
+        """
+        cutoff = now - self._settings.recent_intent_timeout_s
+        self._recent = {name: intent for name, intent in self._recent.items() if intent.received > cutoff}
+        return [self.forget(member.name) for member in self.members() if self._is_over(member, now, keep_failed)]
+
+    def prunes_due(self, now: float) -> list[SerfMember]:
+        """The members that are forgotten now, because a leave intent asked for it and they did not contradict."""
+        due = [name for name, prune_at in self._prune_at.items() if prune_at <= now]
+        members = [self._members[name] for name in due]
+        for name in due:
+            del self._prune_at[name]
+        return [self.forget(member.name) for member in members if member.status is not MemberStatus.ALIVE]
+
+    def next_deadline(self) -> float | None:
+        """When the next prune is due."""
+        return min(self._prune_at.values(), default=None)
+
+    def forget(self, name: str) -> SerfMember:
+        """The member is not known any more; returns what was known of it. Raises KeyError for an unknown name."""
+        self._prune_at.pop(name, None)
+        return self._members.pop(name)
+
+    def _is_over(self, member: SerfMember, now: float, keep_failed: bool) -> bool:
+        age_s = now - member.changed
+        if member.status is MemberStatus.LEFT:
+            return age_s > self._settings.tombstone_timeout_s
+        return member.status is MemberStatus.FAILED and not keep_failed and age_s > self._settings.reconnect_timeout_s
+
+    def _remember(self, name: str, intent: RecentIntent) -> IntentOutcome:
+        known = self._recent.get(name)
+        if known is not None and intent.ltime <= known.ltime:
+            return _OLD_NEWS
+        self._recent.pop(name, None)
+        self._recent[name] = intent  # at the end: the dict is in order of arrival
+        if len(self._recent) > RECENT_INTENTS_MAX:
+            del self._recent[next(iter(self._recent))]
+        return IntentOutcome(is_news=True)
+
+    def _prune(self, member: SerfMember, now: float) -> SerfMember | None:
+        if member.is_gone:
+            return self.forget(member.name)
+        delay_s = self._settings.broadcast_timeout_s + self._settings.leave_propagate_delay_s
+        self._prune_at.setdefault(member.name, now + delay_s)
+        return None
+
+    def _make_room(self) -> None:
+        if len(self._members) >= REMEMBERED_MAX:
+            gone = [member for member in self._members.values() if member.is_gone]
+            if gone:
+                self.forget(min(gone, key=lambda member: member.changed).name)
+
+
+def _new_member(record: MemberRecord, intent: RecentIntent | None, now: float) -> SerfMember:
+    leaves = intent is not None and intent.is_leave
+    return SerfMember(
+        name=record.name,
+        addr=record.addr,
+        port=record.port,
+        tags=decode_tags(record.meta),
+        status=MemberStatus.LEAVING if leaves else MemberStatus.ALIVE,
+        suspect=False,
+        status_ltime=LamportTime(0) if intent is None else intent.ltime,
+        changed=now,
+    )
+
+
+def _renewed(member: SerfMember, record: MemberRecord) -> SerfMember:
+    return replace(member, addr=record.addr, port=record.port, tags=decode_tags(record.meta))
