@@ -188,7 +188,8 @@ class LimitedChannel(HTTPChannel):
         """The server is stopping: a request that is under way is the last."""
         if self.phase is Phase.IDLE:
             self.loseConnection()
-        self.persistent = False
+        elif self.phase is Phase.HANDLING:
+            self.persistent = False
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """True if another request may follow this one."""

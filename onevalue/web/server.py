@@ -51,7 +51,7 @@ class LimitedSite(Site):
         self.stopping = False
         self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
         self._sweep_call: IDelayedCall | None = None
-        self._all_gone: Deferred[None] | None = None
+        self._stops: list[Deferred[None]] = []
 
     # Connections come and go ----------------------------------------------------------------------------------------
 
@@ -82,9 +82,9 @@ class LimitedSite(Site):
             if self._sweep_call is not None:
                 self._sweep_call.cancel()
                 self._sweep_call = None
-            if self._all_gone is not None:
-                all_gone, self._all_gone = self._all_gone, None
-                all_gone.callback(None)
+            stops, self._stops = self._stops, []
+            for done in stops:
+                done.callback(None)
 
     def _sweep(self) -> None:
         self._sweep_call = self.reactor.callLater(SWEEP_INTERVAL_S, self._sweep)
@@ -102,7 +102,7 @@ class LimitedSite(Site):
         if not self._channels:
             done.callback(None)
             return done
-        self._all_gone = done
+        self._stops.append(done)
         abort = self.reactor.callLater(grace_s, self._abort_all)
         done.addCallback(lambda _: abort.cancel() if abort.active() else None)
         for channel in list(self._channels):

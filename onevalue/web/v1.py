@@ -11,7 +11,6 @@ from dataclasses import asdict
 from klein import Klein
 from twisted.web.iweb import IRequest
 
-from onevalue.errors import ConflictError
 from onevalue.member import Member, Status
 from onevalue.spread.contacts import contact_of
 from onevalue.store import VALUE_MAX, VALUE_MIN, State, Value
@@ -95,12 +94,10 @@ class V1Routes:
         tags = _tags(request, "If-Match")
         if tags is None or tags == ["*"]:
             return None
-        # Weak tags never match a write (RFC 9110, 13.1.1).
-        strong = [tag.strip('"') for tag in tags if not tag.startswith("W/")]
-        if not strong:
-            raise ConflictError("If-Match has weak tags only, and those never match")
+        # A weak tag keeps its W/ and equals no state's: it never matches a write (RFC 9110, 13.1.1).
+        tags = [tag.strip('"') for tag in tags]
         head = self._context.store.head.tag
-        return head if head in strong else strong[0]
+        return head if head in tags else tags[0]
 
 
 def _quoted(state: State) -> str:

@@ -95,7 +95,7 @@ class SizeTests(FormTests):
         """In one chunk or in many, whatever follows in the same packet."""
         head = b"POST /notify HTTP/1.1\r\nHost: n1\r\nTransfer-Encoding: chunked\r\n\r\n"
         self.refuse(head + b"%x\r\n" % 10**9 + b"1" * (BODY_SIZE_MAX + 1), 413)
-        self.refuse(head + b"a\r\n1234567890\r\n" * (BODY_SIZE_MAX // 10 + 1) + b"0\r\n\r\n" + GET, 413)
+        self.refuse(head + b"a\r\n1234567890\r\n" * (BODY_SIZE_MAX // 10 + 9) + b"0\r\n\r\n" + GET, 413)
 
     def test_a_body_at_the_limit_is_read(self) -> None:
         """With its length, and in chunks."""
@@ -261,7 +261,9 @@ class PipelineTests(SynchronousTestCase):
         assert len(wire.take_responses()) == 1
         wire.channel.resumeProducing()
         assert len(wire.take_responses()) == 1
-        node.clock.pump([1.0] * int(IDLE_TIME_MAX_S + 1))
+        node.clock.pump([1.0] * int(REQUEST_TIME_MAX_S + 1))
+        assert wire.take_bytes() == b"", "its third request has come in time"
+        node.clock.pump([1.0] * int(IDLE_TIME_MAX_S - REQUEST_TIME_MAX_S))
         assert wire.lost
 
 

@@ -77,6 +77,18 @@ class ServiceTests(SynchronousTestCase):
         assert [r.body for r in wire.take_responses()] == [b"7"]
         assert not node.clock.getDelayedCalls()
 
+    def test_a_request_that_is_complete_in_time_is_the_last_of_its_connection(self) -> None:
+        """Half-sent when the service stops, it is still answered, with Connection: close."""
+        for sent in [4, 25]:
+            service, node = self.make()
+            request = b"GET /get HTTP/1.1\r\nHost: n1\r\n\r\n"
+            wire = node.dial(request[:sent])
+            stopped = service.stopService()
+            node.send(wire, request[sent:])
+            [response] = wire.take_responses()
+            assert (response.body, response.headers["connection"]) == (b"42", "close")
+            self.successResultOf(stopped)
+
     def test_what_does_not_end_is_cut_off(self) -> None:
         """After the grace all connections are gone: half-sent, unanswered, unread."""
         service, node = self.make(SlowJournal())
@@ -86,6 +98,16 @@ class ServiceTests(SynchronousTestCase):
         node.clock.pump([STOP_GRACE_S, 0])
         self.successResultOf(stopped)
         assert all(wire.lost for wire in wires)
+        assert not node.clock.getDelayedCalls()
+
+    def test_stopping_twice_does_no_harm(self) -> None:
+        """Both fire, whether the second comes during the first or after."""
+        service, node = self.make(SlowJournal())
+        node.start_request("GET", "/set/7")
+        stops = [service.stopService(), service.stopService()]
+        node.clock.pump([STOP_GRACE_S, 0])
+        for stopped in [*stops, service.stopService()]:
+            self.successResultOf(stopped)
         assert not node.clock.getDelayedCalls()
 
     def test_it_can_start_again(self) -> None:
