@@ -256,7 +256,8 @@ class Journal:
         self._failures += 1
         self._behind = self._behind.over(behind)
         self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s) or RETRY_MIN_S
-        trouble = f"{self._path}: {journal_file.reason(failure.value)}. Free space or repair the disk; it tries again"
+        why = journal_file.reason(failure.value)
+        trouble = f"{self._path}: {why}. Free space, make it writable or repair the disk; the next write tries again"
         if trouble != self.trouble:
             self._log.error("The journal cannot write. {trouble}", trouble=trouble)
         self.trouble = trouble

@@ -74,7 +74,7 @@ _HEADER_SIZE = 100
 _DAMAGED = (
     "Nothing was changed. Restore it from a copy, or move it away: the node then learns the value from its cluster"
 )
-_USABLE = "Nothing was changed. Make it readable and writable for the user that runs onevalue"
+_USABLE = "Nothing was changed. Let the user that runs onevalue read and write it, and the disk have room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +176,23 @@ def connection_uri(path: Path) -> str:
 
 
 def configure(connection: sqlite3.Connection) -> None:
-    """What is committed from now on is on the disk, and no other connection can get in between."""
-    # Exclusive: the index of the log is kept in memory, so that a full disk has no shared-memory file to trip over.
-    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
-    connection.execute("PRAGMA temp_store=MEMORY")
+    """What is committed from now on is on the disk, and no other connection can get in between.
+
+    Raises:
+        sqlite3.Error: the file cannot be written; the connection is closed.
+    """
+    try:
+        # Exclusive: the index of the log is kept in memory, so that a full disk has no shared-memory file to trip over.
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+        connection.execute("PRAGMA temp_store=MEMORY")
+        # SQLite opens what it may not write to read only, and such a connection would never be fit for writing again.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        connection.close()
+        raise
 
 
 def write(

@@ -302,7 +302,7 @@ class LockTests(Folder):
         with pytest.raises(JournalError) as error, as_nobody():
             journal_file.lock_folder(self.folder)
         assert str(self.folder) in str(error.value)
-        assert "writable" in str(error.value)
+        assert "Let the user that runs onevalue read and write it" in str(error.value)
 
     def test_a_file_that_is_not_readable_is_refused(self) -> None:
         """Without the right to read, the message names the file."""

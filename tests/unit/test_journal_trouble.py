@@ -23,6 +23,7 @@ from onevalue.journal import (
 )
 from onevalue.store import Source, State
 from tests.unit.test_journal import Opened, Steps, state
+from tests.unit.test_journal_file import as_nobody
 
 
 def large(generation: int) -> list[State]:
@@ -112,6 +113,25 @@ class TroubleTests(Filled):
         (self.folder / "away").rename(path)
         yield self.journal.append([state(1)], Source.SET)
         assert self.journal.durable == state(1)
+
+    @inlineCallbacks
+    def test_a_read_only_file_fails_the_append(self) -> Steps:
+        """The start reads it; an append fails until the file may be written again."""
+        yield self.journal.append([state(1)], Source.SET)
+        yield self.journal.close()
+        self.folder.chmod(0o777)
+        (self.folder / "lock").chmod(0o666)
+        (self.folder / "journal.sqlite").chmod(0o444)
+        with as_nobody():
+            self.journal = self.open()
+            assert self.journal.contents.state == state(1)
+            with pytest.raises(JournalError, match="make it writable"):
+                yield self.journal.append([state(2)], Source.SET)
+        (self.folder / "journal.sqlite").chmod(0o666)
+        with as_nobody():
+            yield self.journal.append([state(2)], Source.SET)
+            yield self.journal.close()
+        assert self.journal.durable == state(2)
 
     @inlineCallbacks
     def test_a_disk_that_hangs_fails_all_but_what_is_under_way(self) -> Steps:
