@@ -168,7 +168,7 @@ class QuietTests(SynchronousTestCase):
     """A cluster to which nothing happens."""
 
     def test_ten_quiet_minutes_show_no_failure_and_little_traffic(self) -> None:
-        """8 members: no suspicion, no refutation, perfect health; at most 3 packets and 500 bytes a second from each."""
+        """8 members: no suspicion, no refutation, perfect health; at most 3 packets and 500 bytes a second each."""
         net = _joined(8)
         net.run(10.0)
         for node in net.nodes.values():
