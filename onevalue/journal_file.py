@@ -183,13 +183,11 @@ def configure(connection: sqlite3.Connection) -> None:
     """
     try:
         # Exclusive: the index of the log is kept in memory, so that a full disk has no shared-memory file to trip over.
+        # The lock also fails a connection that SQLite could open only to read; kept, it would never be fit to write.
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
         connection.execute("PRAGMA temp_store=MEMORY")
-        # SQLite opens what it may not write to read only, and such a connection would never be fit for writing again.
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("ROLLBACK")
     except sqlite3.Error:
         connection.close()
         raise
