@@ -183,8 +183,10 @@ class _PacketDecoding:
     def _decode_compound(self, data: bytes, depth: int) -> None:
         count = data[1] if len(data) > 1 else 0
         pos = 2 + 2 * count
-        if len(data) < max(pos, 2):
+        if len(data) < pos:
             raise RemoteProtocolError("the table of a compound ends early")
+        if count == 0:
+            raise RemoteProtocolError("a compound of no messages")
         self._parts_left -= count
         if self._parts_left < 0:
             raise RemoteProtocolError(f"a packet of more than {PACKET_PARTS_MAX} messages")
