@@ -61,8 +61,9 @@ _OLD_NEWS: Final = IntentOutcome()
 class Roster:
     """All members that are remembered, this node among them, by name."""
 
-    def __init__(self, settings: SerfSettings) -> None:
+    def __init__(self, settings: SerfSettings, members_max: int = REMEMBERED_MAX) -> None:
         self._settings = settings
+        self._members_max = members_max
         self._members: dict[str, SerfMember] = {}
         self._recent: dict[str, RecentIntent] = {}
         self._prune_at: dict[str, float] = {}
@@ -223,7 +224,7 @@ class Roster:
         return None
 
     def _make_room(self) -> None:
-        if len(self._members) >= REMEMBERED_MAX:
+        if len(self._members) >= self._members_max:
             gone = [member for member in self._members.values() if member.is_gone]
             if gone:
                 self.forget(min(gone, key=lambda member: member.changed).name)
