@@ -28,7 +28,7 @@ from onevalue.wire.serf_messages import (
 BODY_SIZE_MAX = 1 << 16
 """Bytes of a name or payload in a message that comes in a packet."""
 
-STATE_ENTRIES_MAX = 1 << 18
+STATE_ENTRIES_MAX = 1 << 17
 """Entries of all maps and arrays in one user state: names, times, slots, events."""
 
 TAGS_BYTE = 0xFF
