@@ -180,6 +180,7 @@ class Swim:
             return
         now, source = self._at(now), unmapped(source)
         self.counters["packets_in"] += 1
+        self.counters["bytes_in"] += len(data)
         packet = decode_packet(data)
         self.counters["malformed"] += len(packet.errors)
         if packet.messages:

@@ -5,6 +5,8 @@ from typing import Final
 COUNTER_NAMES: Final = (
     "packets_in",
     "packets_out",
+    "bytes_in",  # of UDP payload, as are bytes_out
+    "bytes_out",
     "malformed",  # messages or packets that mean nothing
     "members_refused",  # names above MEMBERS_MAX
     "conflicts",  # names of members claimed from another address

@@ -78,6 +78,7 @@ class Outbox:
             packet = encode_packet(chunk, compress=self._settings.compression, crc=crc)
             self._packets.append((packet, address))
             self._counters["packets_out"] += 1
+            self._counters["bytes_out"] += len(packet)
 
 
 def _reads_crc(record: MemberRecord | None) -> bool:

@@ -171,6 +171,10 @@ class TimeTests(SynchronousTestCase):
         deadline = bench.swim.next_deadline()
         assert deadline is not None
         assert deadline > 10.0
+        bench.swim.receive_datagram(encode_message(alive("c")), STRANGER, 3.0)
+        newcomer = bench.swim.member("c")
+        assert newcomer is not None
+        assert newcomer.changed == 10.0
 
     def test_after_a_leap_each_thing_is_done_once(self) -> None:
         """An hour missed is one probe and one round, not thousands; and an absurd time ends too."""

@@ -206,6 +206,16 @@ class LocalTests(SynchronousTestCase):
             bench.wait(0.3)
             assert alive("a", incarnation) in [message for message, _ in bench.sent()]
 
+    def test_a_refutation_does_not_replace_other_news_about_this_node(self) -> None:
+        """New meta, then a refutation: both wait, and both are sent."""
+        bench = Bench("b")
+        bench.swim.update_meta(b"tags", bench.now)
+        bench.hear(_suspect("a", 5))
+        bench.wait(0.3)
+        sent = [message for message, _ in bench.sent()]
+        assert alive("a", 2, meta=b"tags") in sent
+        assert alive("a", 6, meta=b"tags") in sent
+
     def test_old_accusations_are_ignored(self) -> None:
         """What was refuted once costs nothing more."""
         bench = Bench("b")
@@ -246,6 +256,15 @@ class LocalTests(SynchronousTestCase):
         bench.swim.leave(bench.now)
         bench.swim.update_meta(b"late", bench.now)
         assert (bench.swim.local.incarnation, bench.events()) == (1, [])
+
+    def test_a_node_that_left_long_ago_still_knows_itself(self) -> None:
+        """Others that are gone are forgotten, the own record never."""
+        bench = Bench("bc")
+        bench.hear(_dead("c"))
+        bench.swim.leave(bench.now)
+        bench.wait(100.0)
+        assert bench.swim.member("c") is None
+        assert bench.swim.local.status is NodeStatus.LEFT
 
     def test_leaving_with_nobody_there_is_told_at_once(self) -> None:
         """Also when all others are gone."""
