@@ -60,7 +60,7 @@ class IJournal(Interface):
     """The durable copy. All calls are made on the reactor's thread."""
 
     contents: Contents = Attribute("What was there at the start.")
-    trouble: str | None = Attribute("Why the last transaction failed, a sentence; None after the next success.")
+    trouble: str | None = Attribute("Why the last transaction failed, a sentence; None once one succeeds: it tries.")
     durable: State | None = Attribute("The newest state known to be durable; None when there is none.")
 
     def append(states: Sequence[State], source: Source) -> Deferred[None]:
@@ -219,12 +219,12 @@ class Journal:
         """What waits is written now or soon: peers and clocks wait for company, and after a failure all but appends."""
         if self._waiting or (self._behind.learnt is not None and self._retry_s == 0.0):
             self._begin()
-        elif self._behind and not self._busy and self._timer is None:
+        elif (self._behind or self._retry_s) and not self._busy and self._timer is None:
             self._timer = self._reactor.callLater(self._retry_s or LAZY_S, self._begin)
 
     def _begin(self) -> None:
-        """A transaction with all that waits is under way, unless one was, or nothing waits."""
-        if self._busy or not (self._waiting or self._behind):
+        """A transaction with all that waits is under way, unless one was; in trouble an empty one will do."""
+        if self._busy or not (self._waiting or self._behind or self._retry_s):
             return
         self._cancel("_timer")
         self._busy = True
@@ -257,7 +257,7 @@ class Journal:
         self._behind = self._behind.over(behind)
         self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s) or RETRY_MIN_S
         why = journal_file.reason(failure.value)
-        trouble = f"{self._path}: {why}. Free space, make it writable or repair the disk; the next write tries again"
+        trouble = f"{self._path}: {why}. Free space, make it writable or repair the disk; it tries again"
         if trouble != self.trouble:
             self._log.error("The journal cannot write. {trouble}", trouble=trouble)
         self.trouble = trouble

@@ -125,6 +125,15 @@ class KeepingTests(Folder):
         generations = [entry.state.generation for entry in read_history(self.path)]
         assert generations == list(range(HISTORY_MAX + 20, 20, -1))
 
+    def test_a_transaction_of_nothing_writes_all_the_same(self) -> None:
+        """Its commit reaches the disk, and the file holds what it held."""
+        journal_file.open_file(self.path)
+        with closing(journal_file.connect(self.path)) as connection:
+            journal_file.write(connection, [], None, None)
+            connection.commit()
+            assert self.path.with_name(f"{FILE_NAME}-wal").stat().st_size > PAGE_SIZE
+        assert journal_file.open_file(self.path) == Contents(None, (), None)
+
     def test_what_is_rolled_back_was_never_there(self) -> None:
         """A transaction that is not committed leaves nothing, and the next one on the same connection is whole."""
         journal_file.open_file(self.path)

@@ -5,6 +5,8 @@ The thread is real, and so is the reactor that it reports to; time is virtual.
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import pytest
@@ -33,6 +35,14 @@ def large(generation: int) -> list[State]:
 
 class Filled(Opened):
     """A disk that can be full."""
+
+    @contextmanager
+    def broken(self) -> Iterator[None]:
+        """The file cannot be opened by the thread."""
+        path = self.folder / "journal.sqlite"
+        path.rename(self.folder / "away")
+        yield
+        (self.folder / "away").rename(path)
 
     def fill(self) -> "Deferred[Any]":
         """The disk is full; SQLite itself says so."""
@@ -106,13 +116,26 @@ class TroubleTests(Filled):
     @inlineCallbacks
     def test_a_connection_that_cannot_be_made_is_tried_again(self) -> Steps:
         """When the file cannot be opened by the thread the append fails, and the next one may succeed."""
-        path = self.folder / "journal.sqlite"
-        path.rename(self.folder / "away")
-        with pytest.raises(JournalError, match="unable to open"):
+        with self.broken(), pytest.raises(JournalError, match="unable to open"):
             yield self.journal.append([state(1)], Source.SET)
-        (self.folder / "away").rename(path)
         yield self.journal.append([state(1)], Source.SET)
         assert self.journal.durable == state(1)
+
+    @inlineCallbacks
+    def test_trouble_ends_by_itself(self) -> Steps:
+        """With nothing to write the disk is tried all the same, at the pauses of a retry, until it takes something."""
+        with self.broken():
+            with pytest.raises(JournalError):
+                yield self.journal.append([state(1)], Source.SET)
+            for failures in (1, 2):
+                with pytest.raises(JournalError, match="history cannot be read"):
+                    yield self.journal.history(1)
+                assert self.journal.status()["failures"] == failures
+                self.clock.advance(RETRY_MIN_S)
+        self.clock.advance(RETRY_MIN_S)  # the second pause is twice as long
+        yield self.quiet()
+        assert (self.journal.trouble, self.journal.durable) == (None, None)
+        assert self.clock.getDelayedCalls() == []
 
     @inlineCallbacks
     def test_a_read_only_file_fails_the_append(self) -> Steps:
