@@ -11,7 +11,7 @@ from onevalue.swim.address import to_address
 from onevalue.types import Address, Incarnation, Rng
 from onevalue.wire.messages import NodeStatus
 
-MEMBERS_MAX: Final = 16384
+MEMBERS_MAX: Final = 16384  # DEPARTURE: memberlist remembers every name that anybody forges
 _SAMPLE_FACTOR: Final = 3
 
 GONE: Final = (NodeStatus.DEAD, NodeStatus.LEFT)

@@ -96,4 +96,5 @@ def judge_dead(known: MemberRecord | None, news: Dead, *, local: bool, leaving: 
 
 def next_incarnation(own: Incarnation, accused: Incarnation) -> Incarnation:
     """The incarnation with which to refute: above both, but never above the largest that the wire can carry."""
+    # DEPARTURE: memberlist's counter wraps around to 0, which everybody ignores.
     return Incarnation(min(max(own, accused) + 1, INCARNATION_MAX))

@@ -34,7 +34,7 @@ from onevalue.wire.messages import Alive, Dead, NodeStatus, Suspect
 
 QUEUE_MAX: Final = 4096
 _REFUTATION_SLOT: Final = "refutation"
-_DEPARTURE: Final = "departure"
+_OWN_LEAVE: Final = "own leave"
 
 Tell = Callable[[SwimEvent], None]
 
@@ -109,7 +109,7 @@ class MemberStates:
 
     def settle(self) -> None:
         """What the queue finished is told upward; called after packets were built."""
-        if _DEPARTURE in self.queue.take_finished():
+        if _OWN_LEAVE in self.queue.take_finished():
             self._tell_leave_sent()
 
     def _tell_leave_sent(self) -> None:
@@ -163,7 +163,7 @@ class MemberStates:
             self._refute(news.incarnation, news.accuser)
         elif verdict is Verdict.ACCEPT and known is not None:
             self._end_suspicion(news.node)
-            self._gossip(news, token=_DEPARTURE if local else None)
+            self._gossip(news, token=_OWN_LEAVE if local else None)
             status = NodeStatus.LEFT if news.node == news.accuser else NodeStatus.DEAD
             record = replace(known, incarnation=news.incarnation, status=status, changed=now)
             self.table.put(record, self._rng)
