@@ -15,7 +15,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
@@ -170,6 +170,17 @@ class Broadcaster(Service):
 
     def _failed(self, failure: Failure, what: str) -> None:
         self.log.failure("{what} failed, and goes on", failure, what=what)
+
+
+def quiet_client(reactor: Any, connect_time_max_s: float) -> HTTPClient:
+    """A client that keeps no connections, and writes no line in the log for each."""
+    pool = HTTPConnectionPool(reactor, persistent=False)
+    pool._factory = _QuietFactory  # noqa: SLF001  # Twisted has no other way to quiet its client
+    return HTTPClient(Agent(reactor, pool=pool, connectTimeout=connect_time_max_s))
+
+
+class _QuietFactory(_HTTP11ClientFactory):
+    noisy = False
 
 
 def exchange_states(client: HTTPClient, exchange: Exchange, statement: Statement) -> Deferred[Statement | None]:

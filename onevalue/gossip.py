@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.logger import Logger
@@ -289,8 +289,7 @@ class GossipService(Service):
         host, port = request.address
         endpoint = (TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint)(self._reactor, host, port, time_s)
         stream = OutboundStream(self._reactor, time_s, request.data)
-        connecting: Deferred[OutboundStream] = connectProtocol(endpoint, stream)
-        under_way: Deferred[StreamMessage] = connecting.addCallback(lambda stream: stream.done)
+        under_way: Deferred[StreamMessage] = endpoint.connect(_Once(stream)).addCallback(lambda _: stream.done)
         under_way.addTimeout(time_s, self._reactor)
         self._under_way.append(under_way)  # type: ignore[arg-type]  # it fires with None in the end, see below
 
@@ -360,6 +359,8 @@ _WORDS = {
 class _Udp(DatagramProtocol):
     """The socket. A packet that cannot be sent is a lost packet: gossip bears that."""
 
+    noisy = False
+
     def __init__(self, received: Callable[[bytes, Address], None]) -> None:
         self._received = received
 
@@ -377,7 +378,21 @@ class _Udp(DatagramProtocol):
             return
 
 
+class _Once(Factory):
+    """For one outgoing connection."""
+
+    noisy = False  # a line in the log for each connection would bury what matters
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:  # noqa: ARG002  # Twisted's signature
+        return self._protocol
+
+
 class _StreamFactory(Factory):
+    """For connections that others open."""
+
     noisy = False
 
     def __init__(self, open_inbound: Callable[[], InboundStream | None]) -> None:

@@ -3,7 +3,8 @@
 It must not know what the parts do; `tap` builds them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.application.service import MultiService, Service
@@ -29,17 +30,19 @@ class Node(MultiService):
         for child in children:
             child.setServiceParent(self)
 
+    def privilegedStartService(self) -> None:
+        """Ports that only root may open are open; SystemExit as for startService."""
+        with _one_clear_line():
+            super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's has no types
+
     def startService(self) -> None:
         """All parts run.
 
         Raises:
             SystemExit: a port is taken; one clear line says which, and the process ends with status 1.
         """
-        try:
+        with _one_clear_line():
             super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
-        except CannotListenError as error:
-            where = f"{error.interface or 'all interfaces'} port {error.port}"
-            raise SystemExit(f"onevalue: cannot listen on {where}: {error.socketError}") from None
 
     def stopService(self) -> Deferred[None]:
         """Fires when all parts have stopped; one that fails does not keep the next from stopping."""
@@ -57,3 +60,12 @@ class Node(MultiService):
 
     def _failed(self, failure: Failure) -> None:
         self.log.failure("a part did not stop cleanly", failure)
+
+
+@contextmanager
+def _one_clear_line() -> Iterator[None]:
+    try:
+        yield
+    except CannotListenError as error:
+        where = f"{error.interface or 'all interfaces'} port {error.port}"
+        raise SystemExit(f"onevalue: cannot listen on {where}: {error.socketError}") from None

@@ -7,14 +7,12 @@ import random
 import time
 from collections.abc import Sequence
 
-from treq.client import HTTPClient
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
-from twisted.web.client import Agent, HTTPConnectionPool
 
 from onevalue import __version__
 from onevalue.addresses import Placement, host_port, http_tag
-from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, Broadcaster
+from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, Broadcaster, quiet_client
 from onevalue.config import LAN, SerfSettings
 from onevalue.debugline import DebugLine
 from onevalue.errors import JournalError
@@ -86,9 +84,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     )
     broadcaster = Broadcaster(
         reactor=reactor,
-        client=HTTPClient(
-            Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False), connectTimeout=EXCHANGE_TIME_MAX_S)
-        ),
+        client=quiet_client(reactor, EXCHANGE_TIME_MAX_S),
         spread=spread,
         membership=gossip,
         writer=writer,
@@ -113,7 +109,9 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
 
 def _gossip(config: NodeConfig, journal: IJournal, reactor: Reactor, rng: random.Random) -> GossipService:
     placement = config.placement
-    clocks = journal.contents.clocks
+    kept = journal.contents.clocks
+    times = None if kept is None else (kept.member, kept.event, kept.query)
+    clocks = None if times is None else Clocks(*map(LamportTime, times))
     serf = Serf(
         name=config.name,
         addr=to_bytes(placement.advertise_host),
@@ -122,7 +120,7 @@ def _gossip(config: NodeConfig, journal: IJournal, reactor: Reactor, rng: random
         swim_settings=LAN,
         settings=SerfSettings(),
         rng=rng,
-        clocks=clocks and Clocks(LamportTime(clocks.member), LamportTime(clocks.event), LamportTime(clocks.query)),
+        clocks=clocks,
         held_events=[EVENT_NAME],
     )
     return GossipService(

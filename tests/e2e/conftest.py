@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from tests.e2e.harness import SERF, House
+from tests.e2e.harness import SERF, House, started
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -27,7 +27,7 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[House, No
     place = House(tmp_path)
     request.node.house = place
     yield place
-    pytest_twisted.blockon(pytest_twisted.ensureDeferred(place.close)())
+    pytest_twisted.blockon(started(place.close()))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

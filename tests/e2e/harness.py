@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest_twisted
 import treq
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
@@ -27,6 +28,9 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 reactor: Any = _reactor
 T = TypeVar("T")
+Test = TypeVar("Test", bound=Callable[..., Coroutine[Any, Any, None]])
+ensure_deferred: Callable[[Test], Test] = pytest_twisted.ensureDeferred
+"""pytest-twisted's decorator of asynchronous tests, with a type."""
 HTTP_PORT = 8080
 GOSSIP_PORT = 7946
 RPC_PORT = 7373

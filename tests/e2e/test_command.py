@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from pytest_twisted import ensureDeferred
 
-from tests.e2e.harness import TWISTD, House, Process, eventually, free_address
+from tests.e2e.harness import TWISTD, House, Process, ensure_deferred, eventually, free_address
 
 
 async def run(folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> tuple[int, str]:
@@ -16,7 +15,7 @@ async def run(folder: Path, *arguments: str, environ: dict[str, str] | None = No
     return await process.ended(20), process.output
 
 
-@ensureDeferred
+@ensure_deferred
 async def test_help_explains_each_option(tmp_path: Path) -> None:
     """--help names all options, and what each means."""
     status, output = await run(tmp_path, "--help")
@@ -43,7 +42,7 @@ async def test_help_explains_each_option(tmp_path: Path) -> None:
         ("--http", "gopher:70"),
     ],
 )
-@ensureDeferred
+@ensure_deferred
 async def test_a_wrong_value_is_a_usage_error(tmp_path: Path, option: str, value: str) -> None:
     """The error names the option, there is no traceback, and the status is 1."""
     status, output = await run(tmp_path, f"{option}={value}", "--no-journal")
@@ -52,7 +51,7 @@ async def test_a_wrong_value_is_a_usage_error(tmp_path: Path, option: str, value
     assert "Traceback" not in output
 
 
-@ensureDeferred
+@ensure_deferred
 async def test_options_come_from_the_environment(house: House) -> None:
     """ONEVALUE_... stands for an option, and the original's variables are understood."""
     host = free_address()
@@ -65,7 +64,7 @@ async def test_options_come_from_the_environment(house: House) -> None:
     assert list(await node.members()) == ["env"]
 
 
-@ensureDeferred
+@ensure_deferred
 async def test_a_taken_port_is_one_clear_line(house: House, tmp_path: Path) -> None:
     """The second node on the same address says which port is taken, and ends with status 1."""
     node = await house.node("first").start()
@@ -76,7 +75,7 @@ async def test_a_taken_port_is_one_clear_line(house: House, tmp_path: Path) -> N
     assert "Traceback" not in output
 
 
-@ensureDeferred
+@ensure_deferred
 async def test_a_second_process_on_one_data_dir_is_refused(house: House) -> None:
     """It says whose folder it is, and ends with status 1; the first goes on."""
     node = await house.node("first").start()
@@ -88,7 +87,7 @@ async def test_a_second_process_on_one_data_dir_is_refused(house: House) -> None
     assert (await node.set(1)).status == 200
 
 
-@ensureDeferred
+@ensure_deferred
 async def test_a_damaged_journal_stops_the_start(house: House) -> None:
     """The message names the file, and the file is left as it was."""
     node = await house.node("n").start()
@@ -105,7 +104,7 @@ async def test_a_damaged_journal_stops_the_start(house: House) -> None:
     assert path.read_bytes() == b"garbage" * 1000
 
 
-@ensureDeferred
+@ensure_deferred
 async def test_the_debug_line_shows_members_and_state(house: House) -> None:
     """Every --debug-interval seconds the members and the state are printed, as the original does."""
     node = await house.node("n", options=["--debug-interval", "0.2"]).start()
