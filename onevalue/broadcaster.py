@@ -20,7 +20,7 @@ from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
-from onevalue.errors import RemoteProtocolError
+from onevalue.errors import ConflictError, RemoteProtocolError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_statement
 from onevalue.membership import IMembership
 from onevalue.spread import Rumour, Spread
@@ -121,8 +121,8 @@ class Broadcaster(Service):
                 self._send(rumour)
             for exchange in self._spread.exchanges_to_start():
                 self._start(exchange)
-            for value in self._spread.writes_to_make(now):
-                self._writer.write(value).addErrback(self._failed, "raising the generation above an original's")
+            for state in self._spread.writes_to_make(now):
+                self._writer.write(state.value, if_match=state.tag).addErrback(self._not_raised)
         except Exception:  # noqa: BLE001  # the node must go on, whatever one turn stumbled over
             self._failed(Failure(), "spreading")
         self._tell_if_ready()
@@ -167,6 +167,11 @@ class Broadcaster(Service):
         if self._was_learning and not self._spread.learning:
             self._was_learning = False
             self.log.info("ready for writes: {why}", why=self._spread.ready_because)
+
+    def _not_raised(self, failure: Failure) -> None:
+        # A conflict is no news: a state that came first has ended the tie.
+        if not failure.check(ConflictError):
+            self._failed(failure, "raising the generation above an original's")
 
     def _failed(self, failure: Failure, what: str) -> None:
         self.log.failure("{what} failed, and goes on", failure, what=what)

@@ -15,6 +15,8 @@ PULLED_GENERATION_MAX = GENERATION_MAX - GENERATION_LEAP_MAX
 
 def refuse_pushed(state: State, current: State) -> str | None:
     """Why a state that somebody sent us unasked is not merged, or None if it may be."""
+    if not 0 <= state.generation <= GENERATION_MAX:
+        return f"generation {state.generation} is not from 0 to {GENERATION_MAX}"
     if state.generation > current.generation + GENERATION_LEAP_MAX:
         return f"generation {state.generation} is more than {GENERATION_LEAP_MAX} ahead of ours"
     return None

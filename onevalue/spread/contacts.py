@@ -14,6 +14,7 @@ from onevalue.types import Rng
 
 HTTP_TAG = "http"
 UNREACHABLE = "-"
+PORT_DIGITS_MAX = 5
 PLAIN_TRIALS_PER_ROUND = 1
 """Members without the tag that one round tries beside its picks: they must not crowd out those that answer."""
 
@@ -41,7 +42,9 @@ def contact_of(member: Member) -> Contact | None:
     if tag is None:
         return Contact(member.name, member.address, HTTP_PORT_DEFAULT, "http", original=True)
     scheme, _, port = tag.partition(":")
-    if scheme not in {"http", "https"} or not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
+    if scheme not in {"http", "https"} or not (port.isascii() and port.isdecimal() and len(port) <= PORT_DIGITS_MAX):
+        return None
+    if not 0 < int(port) < 65536:
         return None
     return Contact(member.name, member.address, int(port), scheme, original=False)
 

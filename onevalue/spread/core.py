@@ -28,7 +28,7 @@ from onevalue.spread.rumour import (
     targets_of_origin,
 )
 from onevalue.spread.ties import TieWatch
-from onevalue.store import Change, Source, State, Store, Value
+from onevalue.store import Change, Source, State, Store
 from onevalue.types import Rng
 
 PULLS_AFTER_REFUSAL = 2
@@ -188,16 +188,19 @@ class Spread:
 
     def answered(self, exchange: Exchange, statement: Statement | None, now: float) -> None:
         """A member answered with its statement, or, None, as the original program does: with 200 and no state."""
-        self._end(exchange)
         contact = exchange.contact
+        if statement is None and not contact.original:
+            self.failed(exchange, now)
+            return
+        self._end(exchange)
         if statement is None:
             self._contacts.confirm_original(contact)
-        else:
-            if refuse_pulled(statement.state) is None:
-                self._store.merge(statement.state, Source.JOIN if self.learning else exchange.source)
-            else:
-                self.counters["states_refused"] += 1
+        elif refuse_pulled(statement.state) is None:
+            self._store.merge(statement.state, Source.JOIN if self.learning else exchange.source)
             self._learning.answered(contact, learning=statement.learning, now=now)
+        else:
+            self.counters["states_refused"] += 1
+            self._learning.failed(contact, now)  # what it knows has not reached us
         self._settle(now)
         self.wake()
 
@@ -240,8 +243,11 @@ class Spread:
         self._originate(now)
         return self._copy(now)
 
-    def writes_to_make(self, now: float) -> list[Value]:
-        """Values that this node is to write itself, to heal a tie with the original program."""
+    def writes_to_make(self, now: float) -> list[State]:
+        """States that this node is to write upon with the same value, to heal a tie with the original program.
+
+        Only upon the very state (`if_match` its tag): else the old value would go above one that came meanwhile.
+        """
         return [] if self.learning else self._ties.take_due(self._store.current, now)
 
     # Inside ---------------------------------------------------------------------------------------------------------
@@ -259,7 +265,8 @@ class Spread:
         self.counters["states_refused"] += 1
         if now >= self._next_pull:
             self._next_pull = now + PULL_PAUSE_S
-            for contact in self._contacts.pick(PULLS_AFTER_REFUSAL, now):
+            idle = self._idle()  # our own nodes: the original program cannot tell its state
+            for contact in self._rng.sample(idle, min(PULLS_AFTER_REFUSAL, len(idle))):
                 self._want(contact, Source.ANTI_ENTROPY)
             self.wake()
         return refused

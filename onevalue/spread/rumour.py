@@ -17,6 +17,14 @@ from onevalue.store import State, canonical, state_from_json
 
 EVENT_NAME = "onevalue"
 
+TOKEN_PAUSE_MIN_S = 0.005
+"""The shortest wait for a token: a wake-up costs more than a copy, so some leave together."""
+
+CLOCK_GRAIN_S = 1e-6
+"""More than the grain of floats as large as the seconds of a reactor: without it a wait may end before its token is
+there, and the next one, too short for the clock, would never end.
+"""
+
 
 def encode_event(state: State) -> bytes:
     """The payload of the value event: JSON, so that `serf monitor` and event handlers can read it."""
@@ -84,6 +92,6 @@ class TokenBucket:
         return taken
 
     def next_token(self) -> float:
-        """When the next one may pass, in the seconds of the last `take`."""
+        """When the next one may pass, in the seconds of the last `take`; at least TOKEN_PAUSE_MIN_S later."""
         missing = max(0.0, 1.0 - self._tokens)
-        return (self._at or 0.0) + missing / self._rate
+        return (self._at or 0.0) + max(TOKEN_PAUSE_MIN_S, missing / self._rate + CLOCK_GRAIN_S)

@@ -4,7 +4,7 @@ When such a node has pushed a losing value at our generation, and ours has stood
 generation by one with the same value. Nodes that do so at once make the same state.
 """
 
-from onevalue.store import State, Value
+from onevalue.store import State
 
 
 class TieWatch:
@@ -25,9 +25,9 @@ class TieWatch:
         if state.generation == current.generation and state < current and self._tag != current.tag:
             self._tag, self._until = current.tag, now + self._patience_s
 
-    def take_due(self, current: State, now: float) -> list[Value]:
-        """The value to write once more, if the tie still stands at its deadline; then it is over."""
+    def take_due(self, current: State, now: float) -> list[State]:
+        """The state to write upon with its own value, if the tie still stands at its deadline; then it is over."""
         if self._tag is None or (now < self._until and self._tag == current.tag):
             return []
         stands, self._tag = self._tag == current.tag, None
-        return [current.value] if stands else []
+        return [current] if stands else []
