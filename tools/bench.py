@@ -184,8 +184,8 @@ def cpu_s(process: psutil.Process) -> float:
 
 def udp_sent(host: str) -> tuple[int, int]:
     """Packets and payload bytes that the node has sent, as its status tells."""
-    engine = json.loads(Connection(host).ask("GET", "/v1/status")[1])["engine"]
-    return engine["packets_out"], engine["bytes_out"]
+    counters = json.loads(Connection(host).ask("GET", "/v1/status")[1])["engine"]["swim"]["counters"]
+    return counters["packets_out"], counters["bytes_out"]
 
 
 def row(what: str, mean: float, worst: float, target: str) -> str:

@@ -20,6 +20,9 @@ from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.problems import ProblemError
 from onevalue.web.traffic import Traffic
 
+CONTENT_TYPES = (b"application/json", b"application/x-www-form-urlencoded")
+"""Of a body that is a JSON value. The second is what curl says of any `-d` unless told otherwise."""
+
 VALUE_ADMITTED = f"a JSON integer from {VALUE_MIN} to {VALUE_MAX}"
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
@@ -119,7 +122,7 @@ def _tags(request: IRequest, name: str) -> list[str] | None:
 
 def _demand_json(request: IRequest) -> None:
     content_type = request.getHeader(b"Content-Type")
-    if content_type is not None and content_type.partition(b";")[0].strip().lower() != b"application/json":
+    if content_type is not None and content_type.partition(b";")[0].strip().lower() not in CONTENT_TYPES:
         raise ProblemError(415, "the body must be application/json", {"Accept": "application/json"})
 
 

@@ -133,11 +133,12 @@ class WriteTests(ProblemTestCase):
         assert response.json["current"]["generation"] == 9
 
     def test_another_content_type_is_415(self) -> None:
-        """None at all is fine, and so are parameters."""
+        """None at all is fine, and so are parameters, and what curl says of any -d."""
         node = WebNode()
         self.assert_problem(node.put(b"43", Content_Type="text/plain"), 415, "application/json")
         assert node.put(b"43", Content_Type="Application/JSON; charset=utf-8").status == 200
         assert node.request("PUT", "/v1/value", b"44").status == 200
+        assert node.put(b"45", Content_Type="application/x-www-form-urlencoded").status == 200
 
     def test_a_learning_node_is_503(self) -> None:
         """A problem with Retry-After."""
