@@ -138,6 +138,16 @@ class ReconnectTests(SynchronousTestCase):
         )
         assert not any(isinstance(event, MemberReap) for event in told(serf))
 
+    def test_a_node_does_not_dial_its_own_address(self) -> None:
+        """Though a failed member was there: the node has another name since."""
+        serf = make_serf(1, name="renamed", swim_settings=replace(LAN, tcp_pings=False))
+        serf.start(0.0)
+        hear_alive(serf, "n1", 1)
+        while (now := serf.next_deadline()) is not None and now < 300.0:
+            serf.handle_timer(now)
+            assert all(now < 60.0 for _ in serf.streams_to_open())  # exchanges with n1 until it has failed
+        assert [each.status for each in serf.members()] == [FAILED, ALIVE]
+
     def test_a_node_that_is_leaving_dials_nobody(self) -> None:
         """It would be brought back."""
         serf = make_serf(1, swim_settings=replace(LAN, tcp_pings=False))

@@ -6,14 +6,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import LAN, SerfSettings
 from onevalue.serf.core import Serf
-from onevalue.serf.events import LeaveDone, MemberFailed, MemberLeave, MemberReap
+from onevalue.serf.events import JoinDone, LeaveDone, MemberFailed, MemberLeave, MemberReap
 from onevalue.serf.leave import GracefulLeave, LeaveStage
 from onevalue.serf.members import MemberStatus
 from onevalue.wire.codec import decode_packet
-from onevalue.wire.messages import Dead, PacketMessage, User
+from onevalue.wire.messages import Dead, PacketMessage, PushPull, User
 from onevalue.wire.serf_codec import decode_serf
 from onevalue.wire.serf_messages import LeaveIntent
-from tests.unit.serf_net import SerfNet, hear_alive, make_serf, told
+from tests.unit.serf_net import SerfNet, hear, hear_alive, make_serf, member, time_of, told
 
 
 class StageTests(SynchronousTestCase):
@@ -78,6 +78,46 @@ class TimelineTests(SynchronousTestCase):
         assert not any(isinstance(event, LeaveDone) for event in told(serf))
         self._sent(serf, 8.0)
         assert any(isinstance(event, LeaveDone) for event in told(serf))
+
+    def test_an_intent_that_is_sent_at_last_does_not_shorten_the_next_stage(self) -> None:
+        """It took longer than its 3 s; the departure still has all of its own."""
+        serf = make_serf(1, swim_settings=replace(LAN, retransmit_mult=20, probe_interval_s=1e6))
+        serf.start(0.0)
+        hear_alive(serf, "n2", 2)
+        serf.leave(1.0)
+        sent = self._sent(serf, 7.9)
+        departures = [at for at, message in sent if isinstance(message, Dead)]
+        assert max(at for at, message in sent if _is_leave_intent(message)) > min(departures)
+        assert serf.status()["leave"] == "propagating"
+        self._sent(serf, 8.0)
+        assert serf.status()["leave"] == "done"
+
+    def test_nobody_makes_a_node_that_leaves_forget_itself_or_join_again(self) -> None:
+        """Neither by a leave intent with prune nor by an answer to a join of before."""
+        serf = make_serf(1)
+        serf.start(0.0)
+        hear_alive(serf, "n2", 2)
+        request_id = serf.join(("10.0.0.2", 7946), 0.5)
+        serf.leave(1.0)
+        hear(serf, LeaveIntent(time_of(50), "n1", prune=True), 1.1)
+        serf.stream_answered(request_id, PushPull(join=True, nodes=()), 1.2)
+        assert any(isinstance(event, JoinDone) and event.error is None for event in told(serf))
+        self._sent(serf, 20.0)
+        own = member(serf, "n1")
+        assert own is not None
+        assert own.status is MemberStatus.LEFT
+
+    def test_a_member_that_leaves_for_good_is_forgotten_and_told_when_it_had_its_time(self) -> None:
+        """A leave intent with prune about an alive member that says nothing."""
+        serf = make_serf(1, swim_settings=replace(LAN, probe_interval_s=1e6))
+        serf.start(0.0)
+        hear_alive(serf, "n2", 2)
+        hear(serf, LeaveIntent(time_of(50), "n2", prune=True), 1.0)
+        self._sent(serf, 4.9)
+        assert member(serf, "n2") is not None
+        told(serf)
+        self._sent(serf, 5.1)
+        assert [event.member.name for event in told(serf) if isinstance(event, MemberReap)] == ["n2"]
 
     def test_a_second_leave_does_nothing(self) -> None:
         """The first goes on."""

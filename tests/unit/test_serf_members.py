@@ -156,6 +156,13 @@ class RosterTests(SynchronousTestCase):
             assert self.roster.reap(day_s, keep_failed=False) == []
             assert len(self.roster.reap(day_s + 1.0, keep_failed=False)) == int(status is not ALIVE)
 
+    def test_the_day_of_a_failed_member_that_is_made_to_leave_begins_then(self) -> None:
+        """It has been left for less long than it had failed."""
+        self._known(FAILED)
+        assert self.roster.leave_intent("m", NEW, 1000.0).left is not None
+        assert self.roster.reap(self.settings.tombstone_timeout_s + 1000.0, keep_failed=False) == []
+        assert len(self.roster.reap(self.settings.tombstone_timeout_s + 1001.0, keep_failed=False)) == 1
+
     def test_failed_members_that_must_still_be_dialled_are_not_reaped(self) -> None:
         """A node that sees nobody keeps them for as long as it takes; left ones go."""
         for status, reaped in [(FAILED, 0), (LEFT, 1)]:
