@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from onevalue.errors import RemoteProtocolError
-from onevalue.store import ORIGIN_LENGTH_MAX, State, Value, canonical, state_from_json
+from onevalue.store import ORIGIN_LENGTH_MAX, State, Value, canonical, is_text, state_from_json
 
 STATEMENT_SIZE_MAX = 64 * 1024
 """Bytes of JSON of one statement or answer, above which it is not read."""
@@ -45,7 +45,7 @@ def decode_statement(body: bytes) -> Statement:
     if not isinstance(obj, dict):
         raise RemoteProtocolError("a statement is a JSON object")
     name, learning = obj.get("name"), obj.get("learning")
-    if not isinstance(name, str) or not 0 < len(name) <= ORIGIN_LENGTH_MAX:
+    if not is_text(name, ORIGIN_LENGTH_MAX) or not name:
         raise RemoteProtocolError(f"name must be a text of 1 to {ORIGIN_LENGTH_MAX} characters")
     if not isinstance(learning, bool):
         raise RemoteProtocolError("learning must be true or false")
