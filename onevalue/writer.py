@@ -88,8 +88,9 @@ class Writer:
         self._journal.append(states, Source.SET).addBoth(self._committed)
 
     def _committed(self, result: Failure | None) -> None:
-        self._committing = False
+        # Those who are told may write again, or ask when all is idle: it still counts as committing meanwhile.
         self._store.end_commit(result.getErrorMessage() if isinstance(result, Failure) else None)
+        self._committing = False
         self._commit()
 
 
