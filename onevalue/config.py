@@ -5,6 +5,7 @@ Options of the command line are `tap`'s; they end up here.
 """
 
 from dataclasses import dataclass, fields
+from math import inf
 
 from onevalue.errors import ConfigError
 
@@ -75,9 +76,9 @@ class SwimSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.name.endswith("_s") and field.name != "dead_node_reclaim_s":
-                _check(self, field.name, getattr(self, field.name) > 0, "more than 0 seconds")
+                _check(self, field.name, 0 < getattr(self, field.name) < inf, "more than 0 seconds")
         _check(self, "probe_timeout_s", self.probe_timeout_s <= self.probe_interval_s, "at most probe_interval_s")
-        _check(self, "dead_node_reclaim_s", self.dead_node_reclaim_s >= 0, "0 (off) or more seconds")
+        _check(self, "dead_node_reclaim_s", 0 <= self.dead_node_reclaim_s < inf, "0 (off) or more seconds")
         for name in (
             "retransmit_mult",
             "suspicion_mult",
@@ -133,7 +134,9 @@ class SerfSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.name.endswith("_s"):
-                _check(self, field.name, getattr(self, field.name) > 0, "more than 0 seconds")
+                _check(self, field.name, 0 < getattr(self, field.name) < inf, "more than 0 seconds")
+        at_least_min = self.join_retry_max_s >= self.join_retry_min_s
+        _check(self, "join_retry_max_s", at_least_min, "at least join_retry_min_s")
         _check(self, "user_event_size_max", 64 <= self.user_event_size_max <= 9216, "from 64 to 9216 bytes")
 
 
@@ -174,7 +177,7 @@ class SpreadSettings:
             "events_per_s",
             "direct_copies_per_s",
         ):
-            _check(self, name, getattr(self, name) > 0, "more than 0")
+            _check(self, name, 0 < getattr(self, name) < inf, "more than 0")
         for name in ("events_burst", "direct_members_max"):
             _check(self, name, getattr(self, name) >= 1, "1 or more")
 
