@@ -58,7 +58,7 @@ class SwimSettings:
     dead_node_reclaim_s: float = 1.0
     """After this time a dead member's name may come back from another address. DeadNodeReclaimTime.
 
-    DEPARTURE: memberlist's default is 0, off, so that a restarted host with a new address is refused for hours.
+    DEPARTURE (reclaim): memberlist's default is 0, off, so a restarted host with a new address is refused for hours.
     """
 
     stream_timeout_s: float = 10.0
@@ -98,7 +98,7 @@ class SerfSettings:
     broadcast_timeout_s: float = 3.0
     """How long a leave waits for its intent, and then for its departure, to be gossiped. BroadcastTimeout.
 
-    DEPARTURE: Serf waits 5 s; a node that is told to stop has a budget of 3 s for each.
+    DEPARTURE (leave-time): Serf waits 5 s; a node that is told to stop has a budget of 3 s for each.
     """
 
     leave_propagate_delay_s: float = 1.0
@@ -125,7 +125,7 @@ class SerfSettings:
     join_retry_min_s: float = 0.25
     """First pause before a join address is dialled again; it doubles up to `join_retry_max_s`.
 
-    DEPARTURE: Serf gives up.
+    DEPARTURE (dial-for-ever): Serf gives up.
     """
 
     join_retry_max_s: float = 30.0

@@ -166,7 +166,10 @@ class InboundStream(MessageReader):
         self.close()
 
     def reading_failed(self, reason: str) -> None:
-        """Say why, as memberlist does, if something came at all (wire README 3.1), and close."""
+        """Say why, as memberlist does, if something came at all (wire README 3.1), and close.
+
+        DEPARTURE (err-answers): memberlist says nothing of a label, nor of what is wrong within a readable layer.
+        """
         if self._size and self.connected and self.transport is not None:
             self._malformed(reason)
             self.transport.write(encode_stream(Err(reason), compress=False))

@@ -2,8 +2,9 @@
 
 Follows wire README 4.6 and 4.7. It must not know what the messages say; they are bytes from their id byte on.
 
-DEPARTURE: Serf's messages never replace each other. A message in an urgent slot does replace the one before it, and has
-room in a packet before memberlist's own messages, so that of a value that changes often only the newest state travels.
+DEPARTURE (value-slot): Serf's messages never replace each other. A message in an urgent slot does replace the one
+before it, and has room in a packet before memberlist's own messages, so that of a value that changes often only the
+newest state travels.
 """
 
 from collections.abc import Mapping

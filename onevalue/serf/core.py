@@ -279,7 +279,10 @@ class Serf:
         return self._broadcasts.take_urgent(overhead, space, len(self._roster))
 
     def ack_payload(self) -> bytes | None:
-        """No coordinate."""
+        """Nothing.
+
+        DEPARTURE (coordinates): Serf sends its network coordinate, and takes in the other's; this node has none yet.
+        """
         return None
 
     def user_state(self, join: bool) -> bytes:  # noqa: ARG002 (SWIM tells it; Serf's state is the same for both)
@@ -337,7 +340,7 @@ class Serf:
     def _reap(self, now: float) -> None:
         """Who is gone for long is forgotten.
 
-        DEPARTURE: while this node sees no other alive member it forgets no failed one: it has to dial them again.
+        DEPARTURE (keep-failed): while this node sees no other alive member it forgets no failed one, to dial it again.
         """
         self._timers.set("reap", now + self._settings.reap_interval_s, self._reap)
         self._tell_reaped(self._roster.reap(now, keep_failed=not self.swim.alive_others()))
@@ -348,7 +351,7 @@ class Serf:
     def _reconnect(self, now: float) -> None:
         """Perhaps a failed member is dialled, so that all alive members together dial about as many as have failed.
 
-        DEPARTURE: a node that sees no other alive member always dials one; nobody else would bring it back.
+        DEPARTURE (reconnect-alone): a node that sees no other alive member always dials one; nobody else would.
         """
         self._timers.set("reconnect", now + self._settings.reconnect_interval_s, self._reconnect)
         own = self.swim.local.address

@@ -5,7 +5,7 @@ satisfied while one of its last known addresses is that of an alive member; else
 pauses that double. Addresses of this node itself are never dialled; a name that leads to nothing else is still looked
 up again, because a name of many nodes may at first know only one of them.
 
-DEPARTURE: Serf tries its join addresses once, at start (wire README 4.9).
+DEPARTURE (dial-for-ever): Serf tries its join addresses once, at start (wire README 4.9).
 """
 
 from collections.abc import Sequence

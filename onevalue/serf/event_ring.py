@@ -15,12 +15,15 @@ RING_SLOTS: Final = 512
 """Serf's EventBuffer and QueryBuffer."""
 
 EVENTS_PER_SLOT_MAX: Final = 256
-"""Different entries of one Lamport time that are kept; more are refused. Serf has no bound."""
+"""Different entries of one Lamport time that are kept; more are refused.
+
+DEPARTURE (slot-entries): Serf has no bound.
+"""
 
 RING_SIZE_MAX: Final = 2 * 1024 * 1024
 """Bytes that the entries of one ring have together, so that a push/pull that carries them stays far below 8 MiB.
 
-DEPARTURE: Serf has no bound. The oldest slots make room, and what is as old as they were is then too old.
+DEPARTURE (ring-size): Serf has no bound. The oldest slots make room, and what is as old as they were is then too old.
 """
 
 

@@ -58,7 +58,10 @@ class SuspicionEnded:
 
 @dataclass(frozen=True, slots=True)
 class NameConflict:
-    """Somebody at `addr`:`port` calls itself by the name of a member; nothing changed."""
+    """Somebody at `addr`:`port` calls itself by the name of a member; nothing changed.
+
+    DEPARTURE (name-conflict): Serf has the cluster vote when the name is its own, and the loser, or both, shut down.
+    """
 
     name: str
     addr: bytes

@@ -168,7 +168,10 @@ class Intake:
             self.counters["serf_user_events_old"] += 1
 
     def _receive_query(self, query: Query, raw: bytes) -> None:
-        """A query goes on whoever it is for (pitfall 23); this node does not answer any."""
+        """A query goes on whoever it is for (pitfall 23).
+
+        DEPARTURE (queries): this node answers none yet, not even with the ack; Serf's own (`_serf_ping`, keys) neither.
+        """
         if self._queries.offer(query.ltime, query.query_id, _QUERY_SIZE) is not Verdict.NEW:
             return
         self.counters["serf_queries"] += 1
@@ -178,7 +181,7 @@ class Intake:
     def _receive_relay(self, relay: Relay) -> Relay:
         """Serf relays only answers to queries.
 
-        DEPARTURE: and nothing else is passed on here, so that a stranger cannot have us send what it likes.
+        DEPARTURE (relay): and nothing else is passed on here, so that a stranger cannot have us send what it likes.
         """
         if relay.dest_port == 0 or not isinstance(decode_serf(relay.inner), QueryResponse):
             raise RemoteProtocolError("a relay of something else than an answer to a query")

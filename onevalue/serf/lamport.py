@@ -12,7 +12,7 @@ from onevalue.types import LamportTime
 LAMPORT_TIME_MAX: Final = LamportTime(2**63 - 1)
 """Times above it are nonsense, and a clock stands still there.
 
-DEPARTURE: Serf uses all 64 bits and wraps around to 0; journals have signed integers.
+DEPARTURE (lamport-max): Serf uses all 64 bits and wraps around to 0; journals have signed integers.
 """
 
 

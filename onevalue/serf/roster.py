@@ -23,7 +23,10 @@ from onevalue.types import LamportTime
 from onevalue.wire.serf_codec import decode_tags
 
 REMEMBERED_MAX: Final = 2 * MEMBERS_MAX
-"""Members in any state. memberlist bounds those who are alive; Serf remembers those who are gone for a day."""
+"""Members in any state. `swim` bounds those who are alive; Serf remembers those who are gone for a day.
+
+DEPARTURE (roster-max): Serf has no bound, here and below.
+"""
 
 RECENT_INTENTS_MAX: Final = 4096
 """Names not known yet whose newest intent is kept; the oldest is dropped for another."""
@@ -86,8 +89,8 @@ class Roster:
     def status_ltimes(self) -> Mapping[str, LamportTime]:
         """The time of the newest intent of every member that is not leaving, as a push/pull carries it.
 
-        DEPARTURE: Serf tells the time of leaving members too. Whoever takes it for that of a join intent, which is how
-        it is read, finds the leave intent stale when it comes, and then calls the member failed.
+        DEPARTURE (leaving-times): Serf tells the time of leaving members too. Whoever takes it for that of a join
+        intent, which is how it is read, finds the leave intent stale when it comes, and then calls the member failed.
         """
         return {
             member.name: member.status_ltime for member in self.members() if member.status is not MemberStatus.LEAVING
@@ -184,7 +187,10 @@ class Roster:
         return [self.forget(member.name) for member in self.members() if self._is_over(member, now, keep_failed)]
 
     def prunes_due(self, now: float) -> list[SerfMember]:
-        """The members that are forgotten now, because a leave intent asked for it and they did not contradict."""
+        """The members that are forgotten now, because a leave intent asked for it and they did not contradict.
+
+        DEPARTURE (prune): Serf forgets one that contradicted too.
+        """
         due = [name for name, prune_at in self._prune_at.items() if prune_at <= now]
         members = [self._members[name] for name in due]
         for name in due:

@@ -180,7 +180,7 @@ class Spread:
             return
         state, event = max(admitted, key=lambda pair: pair[0].order)
         self._store.merge(state, Source.EVENT)
-        # Only the newest state travels; one that has been overtaken is dropped here (DEPARTURE: Serf relays all).
+        # DEPARTURE (newest-only): Serf relays all events; here one that has been overtaken is dropped.
         if event.relay_wanted and state == self._store.current:
             targets = targets_of_head(self._members, self.name, self._settings.direct_members_max)
             self._newest = Rumour(None, event.raw, tuple(targets))

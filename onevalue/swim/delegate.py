@@ -18,7 +18,7 @@ class Delegate(Protocol):
     def urgent_broadcasts(self, overhead: int, space: int) -> list[bytes]:
         """As `broadcasts`, but asked before memberlist's own messages are packed: the value event's slot.
 
-        DEPARTURE: memberlist offers the delegate only what its own messages leave.
+        DEPARTURE (value-first): memberlist offers the delegate only what its own messages leave.
         """
         ...
 

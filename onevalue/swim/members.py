@@ -11,7 +11,12 @@ from onevalue.swim.address import to_address
 from onevalue.types import Address, Incarnation, Rng
 from onevalue.wire.messages import NodeStatus
 
-MEMBERS_MAX: Final = 16384  # DEPARTURE: memberlist remembers every name that anybody forges
+MEMBERS_MAX: Final = 16384
+"""Members in any state; further names are refused.
+
+DEPARTURE (members-max): memberlist remembers every name that anybody forges.
+"""
+
 _SAMPLE_FACTOR: Final = 3
 
 GONE: Final = (NodeStatus.DEAD, NodeStatus.LEFT)

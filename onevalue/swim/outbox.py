@@ -25,8 +25,8 @@ _PROTOCOL_WITH_CRC: Final = 5
 class Outbox:
     """Packets for the shell to send, each of at most `packet_size_max` bytes unless its own message is longer.
 
-    DEPARTURE: memberlist counts neither the length entry of the message itself nor the CRC, so that its packets may be
-    7 bytes longer than its limit.
+    DEPARTURE (packet-size): memberlist counts neither the length entry of the message itself nor the CRC, so that its
+    packets may be 7 bytes longer than its limit.
     """
 
     def __init__(

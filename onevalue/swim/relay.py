@@ -18,6 +18,10 @@ from onevalue.wire.codec import encode_message
 from onevalue.wire.messages import Ack, IndirectPing, Nack, Ping
 
 RELAYS_MAX: Final = 1024
+"""Indirect pings that wait for their ack; more are dropped.
+
+DEPARTURE (relays-max): memberlist has no bound.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def judge_alive(
     if (local and leaving) or not _versions_make_sense(known, news.vsn):  # rows 1 and 2
         return Verdict.IGNORE
     if known is None:  # row 4: as if known as dead with incarnation 0, which row 7 compares
-        # DEPARTURE: memberlist remembers such a node even when row 7 then drops the message.
+        # DEPARTURE (incarnation-0): memberlist remembers such a node even when row 7 then drops the message.
         return Verdict.ACCEPT if news.incarnation > 0 else Verdict.IGNORE
     moved = (news.addr, news.port) != (known.addr, known.port)
     if moved and not reclaim:  # rows 5 and 6
@@ -70,8 +70,8 @@ def _judge_alive_local(known: MemberRecord, news: Alive, *, own: bool) -> Verdic
 
 def _versions_make_sense(known: MemberRecord | None, vsn: bytes) -> bool:
     if len(vsn) < 3:
-        # DEPARTURE: memberlist takes up a node without versions, and then every push/pull fails that contains it
-        # (pitfall 4). A known node keeps the versions that it had.
+        # DEPARTURE (no-versions): memberlist takes up a node without versions, and then every push/pull fails that
+        # contains it (pitfall 4). A known node keeps the versions that it had.
         return known is not None
     return 0 < vsn[0] <= vsn[1]
 
@@ -96,5 +96,5 @@ def judge_dead(known: MemberRecord | None, news: Dead, *, local: bool, leaving: 
 
 def next_incarnation(own: Incarnation, accused: Incarnation) -> Incarnation:
     """The incarnation with which to refute: above both, but never above the largest that the wire can carry."""
-    # DEPARTURE: memberlist's counter wraps around to 0, which everybody ignores.
+    # DEPARTURE (incarnation-max): memberlist's counter wraps around to 0, which everybody ignores.
     return Incarnation(min(max(own, accused) + 1, INCARNATION_MAX))

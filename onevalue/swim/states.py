@@ -33,6 +33,11 @@ from onevalue.wire.codec import encode_message
 from onevalue.wire.messages import Alive, Dead, NodeStatus, Suspect
 
 QUEUE_MAX: Final = 4096
+"""Broadcasts that wait; above it those sent most often are dropped.
+
+DEPARTURE (queue-max): memberlist's own queue has no bound.
+"""
+
 _REFUTATION_SLOT: Final = "refutation"
 _OWN_LEAVE: Final = "own leave"
 

@@ -33,7 +33,10 @@ COMPOUND_PART_SIZE_MAX = (1 << 16) - 1
 CRC_HEADER_SIZE = 5
 
 PACKET_DECOMPRESSED_MAX = 64 * 1024
-"""Bytes that the compressed parts of one packet may expand to, all together."""
+"""Bytes that the compressed parts of one packet may expand to, all together.
+
+DEPARTURE (packet-bounds): memberlist allows 40 MiB for each, any depth, and any number of parts.
+"""
 
 PACKET_DEPTH_MAX = 8
 """How deep compounds and compressed parts of one packet may be nested; real nodes nest two."""

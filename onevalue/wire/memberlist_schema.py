@@ -55,6 +55,7 @@ class UserHeader:
 
 
 def _status(value: int) -> NodeStatus:
+    """The state of a node. DEPARTURE (odd-entries): memberlist leaves out an entry with another state, and goes on."""
     try:
         return NodeStatus(value)
     except ValueError:

@@ -24,7 +24,10 @@ from onevalue.wire.dialect import (
 )
 
 NAME_LENGTH_MAX = 512
-"""Bytes of the name of a node, which must fit a packet beside its meta; new memberlist's own check allows 128."""
+"""Bytes of the name of a node, which must fit a packet beside its meta.
+
+DEPARTURE (name-length): memberlist has no bound unless told to check names, and then allows 128.
+"""
 
 META_SIZE_MAX = 512
 """Bytes of a node's meta. memberlist's MetaMaxSize."""
@@ -219,6 +222,7 @@ def _sized(value: bytes, size_max: int) -> bytes:
 
 
 def _checked_address(value: bytes) -> bytes:
+    """An address, or none. DEPARTURE (odd-entries): memberlist takes any bytes for an address."""
     if len(value) not in {0, 4, 16}:
         raise RemoteProtocolError(f"must be an address of 4 or 16 bytes, not {len(value)}")
     return value

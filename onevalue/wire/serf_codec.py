@@ -29,7 +29,10 @@ BODY_SIZE_MAX = 1 << 16
 """Bytes of a name or payload in a message that comes in a packet."""
 
 STATE_ENTRIES_MAX = 1 << 17
-"""Entries of all maps and arrays in one user state: names, times, slots, events."""
+"""Entries of all maps and arrays in one user state: names, times, slots, events.
+
+DEPARTURE (state-entries): Serf has no bound but that of the stream.
+"""
 
 TAGS_BYTE = 0xFF
 """First byte of a meta that holds tags."""

@@ -15,10 +15,16 @@ from onevalue.wire.message_ids import MessageId, message_name
 from onevalue.wire.messages import NodeState, PushPull, StreamMessage, User
 
 STREAM_SIZE_MAX = 8 * 1024 * 1024
-"""Bytes of one stream, as it comes and decompressed. memberlist allows 20 MiB, and 40 MiB decompressed."""
+"""Bytes of one stream, as it comes and decompressed.
+
+DEPARTURE (stream-bounds): memberlist allows 20 MiB, and 40 MiB decompressed.
+"""
 
 PUSH_PULL_NODES_MAX = 1 << 16
-"""Node states in one push/pull. New memberlist allows 2**20."""
+"""Node states in one push/pull.
+
+DEPARTURE (stream-bounds): new memberlist allows 2**20.
+"""
 
 _PLAIN_IDS = (MessageId.PING, MessageId.ACK, MessageId.ERR)
 _REFUSED: dict[int, str] = {
