@@ -75,6 +75,7 @@ class GossipService(Service):
         self._ports: list[Any] = []  # IListeningPort of UDP and TCP, which annotate stopListening differently
         self._timer: IDelayedCall | None = None
         self._timer_at: float | None = None
+        self._telling: IDelayedCall | None = None
         self._inbound: list[InboundStream] = []
         self._under_way: list[Deferred[None]] = []
         self._joins: dict[int, Deferred[bool]] = {}
@@ -113,15 +114,16 @@ class GossipService(Service):
         return self._left.addCallback(lambda _: self._close())
 
     def _close(self) -> Deferred[None]:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        ports, self._ports = self._ports, []
         for stream in list(self._inbound):
             stream.abort()
         pending = list(self._under_way)
         for each in pending:
             each.cancel()
-        ports, self._ports = self._ports, []
         pending += [maybeDeferred(port.stopListening) for port in ports]
+        for call in (self._timer, self._telling):  # after the cancelling, which drains once more
+            if call is not None and call.active():
+                call.cancel()
         return DeferredList(pending, consumeErrors=True).addCallback(lambda _: None)
 
     # IMembership ----------------------------------------------------------------------------------------------------
@@ -249,15 +251,23 @@ class GossipService(Service):
                 self.log.info("{by} thought that this node was gone, and was told otherwise", by=event.by)
             case told.MemberSuspected():
                 self.log.info("{name} is suspected by {by}", name=event.name, by=event.by)
-                self._tell_members()
+                self._members_changed()
             case told.SuspicionEnded():
                 self.log.info("{name} is alive after all", name=event.name)
-                self._tell_members()
+                self._members_changed()
             case _:
                 self.log.info("{what}: {name}", what=_WORDS[type(event)], name=event.member.name)
-                self._tell_members()
+                self._members_changed()
+
+    def _members_changed(self) -> None:
+        """Tell it in the next turn of the reactor: a telling looks at all members, and changes come by the hundred."""
+        if self._telling is None:
+            self._telling = self._reactor.callLater(0, self._tell_members)
 
     def _tell_members(self) -> None:
+        if self._telling is not None and self._telling.active():
+            self._telling.cancel()
+        self._telling = None
         others = [m for m in self.members() if m.status is Status.ALIVE and m.name != self.local_name]
         self._dialler.observe([(m.address, m.port) for m in others], self._reactor.seconds())
         for observer in tuple(self._member_observers):
@@ -314,6 +324,7 @@ class GossipService(Service):
             )
         if self._dialler.first_round_done and not self._addresses_tried:
             self._addresses_tried = True
+            self._tell_members()  # first whom the dialling has found
             observers, self._tried_observers = self._tried_observers, []
             for observer in observers:
                 observer(self._dialler.leads_nowhere_else)
