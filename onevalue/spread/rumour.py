@@ -11,11 +11,17 @@ leave at a bounded rate (another).
 import math
 from collections.abc import Sequence
 
+from onevalue.errors import RemoteProtocolError
 from onevalue.exchange import load_json
 from onevalue.member import Member, Status
 from onevalue.store import State, canonical, state_from_json
 
 EVENT_NAME = "onevalue"
+
+EVENT_SIZE_MAX = 512
+"""Bytes of a payload, as the limit of own user events has it (UserEventSizeLimit). More is not relayed: what stands in
+the value slot goes before all other gossip, and must leave room for it.
+"""
 
 TOKEN_PAUSE_MIN_S = 0.005
 """The shortest wait for a token: a wake-up costs more than a copy, so some leave together."""
@@ -35,8 +41,10 @@ def decode_event(payload: bytes) -> State:
     """The state that a value event carries.
 
     Raises:
-        RemoteProtocolError: the payload is not such JSON.
+        RemoteProtocolError: the payload is not such JSON, or has more than EVENT_SIZE_MAX bytes.
     """
+    if len(payload) > EVENT_SIZE_MAX:
+        raise RemoteProtocolError(f"a value event has at most {EVENT_SIZE_MAX} bytes of payload, not {len(payload)}")
     return state_from_json(load_json(payload, "a value event"))
 
 

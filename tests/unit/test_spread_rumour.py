@@ -7,14 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.config import SpreadSettings
+from onevalue.config import SerfSettings, SpreadSettings
 from onevalue.errors import RemoteProtocolError
-from onevalue.exchange import STATEMENT_SIZE_MAX
 from onevalue.member import Status, UserEvent
+from onevalue.options import NAME_LENGTH_MAX
+from onevalue.serf.lamport import LAMPORT_TIME_MAX
 from onevalue.spread.admission import GENERATION_LEAP_MAX
 from onevalue.spread.core import DIRECT_COPIES_BURST
-from onevalue.spread.rumour import EVENT_NAME, TokenBucket, decode_event, encode_event
-from onevalue.store import Source, State
+from onevalue.spread.rumour import EVENT_NAME, EVENT_SIZE_MAX, TokenBucket, decode_event, encode_event
+from onevalue.store import GENERATION_MAX, VALUE_MIN, Source, State
+from onevalue.wire.serf_codec import encode_serf
+from onevalue.wire.serf_messages import UserEventMessage
 from tests.spread_rig import Node, member, members, state
 from tests.strategies import LAW, states
 
@@ -47,8 +50,19 @@ class EventTests(SynchronousTestCase):
 
     def test_a_payload_that_is_too_long_is_refused(self) -> None:
         """Even if it is JSON."""
-        with pytest.raises(RemoteProtocolError):
-            decode_event(encode_event(state(1)) + b" " * STATEMENT_SIZE_MAX)
+        payload = encode_event(state(1))
+        padded = payload.ljust(EVENT_SIZE_MAX)
+        assert decode_event(padded) == state(1)
+        with pytest.raises(RemoteProtocolError, match="at most 512 bytes"):
+            decode_event(padded + b" ")
+
+    def test_the_longest_own_event_fits(self) -> None:
+        """The longest name, all of it escaped, and the largest numbers: within the limit of Serf's user events."""
+        largest = State(GENERATION_MAX, VALUE_MIN, '"' * NAME_LENGTH_MAX, 1234567890.1234567)
+        payload = encode_event(largest)
+        message = encode_serf(UserEventMessage(LAMPORT_TIME_MAX, EVENT_NAME, payload))
+        assert decode_event(payload) == largest
+        assert len(message) <= SerfSettings().user_event_size_max
 
     def test_a_malformed_event_is_counted_and_changes_nothing(self) -> None:
         """And those that came with it still count."""
