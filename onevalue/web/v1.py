@@ -83,6 +83,7 @@ class V1Routes:
             "last_contact_s": context.membership.last_contact_s(),
             "journal": dict(context.journal.status()),
             "engine": dict(context.membership.status()),
+            "spread": dict(context.spread.counters),
             "http": asdict(self._traffic),
             "exposure": list(context.exposure),
         }

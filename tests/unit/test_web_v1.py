@@ -207,6 +207,7 @@ class MembersAndStatusTests(SynchronousTestCase):
         assert (status["journal"]["kind"], status["engine"]["kind"]) == ("none", "fake")
         assert status["exposure"] == ["gossip on 10.0.0.1:7946 is unencrypted"]
         assert status["http"]["connections"] == 1
+        assert status["spread"] == node.spread.counters
 
     def test_health_is_always_ok_and_readiness_ends_with_learning(self) -> None:
         """A learning node is alive but not ready; one whose journal is in trouble is ready and says so."""
