@@ -33,7 +33,7 @@ setup(
     ],
     package_data={"onevalue": ["py.typed"]},
     install_requires=[
-        "twisted[tls]>=24.3",
+        "twisted[tls]>=24.11",
         "klein>=24.8",
         "treq>=24.9",
         "attrs>=23.1",

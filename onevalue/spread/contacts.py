@@ -83,10 +83,6 @@ class Contacts:
             self._next_trial[contact.name] = now + self._settings.plain_member_retry_s
         return picks + trials
 
-    def hint_original(self, name: str) -> None:
-        """`name` says that it is a node of the original program: try it at the next round."""
-        self._next_trial.pop(name, None)
-
     def confirm_original(self, contact: Contact) -> None:
         """This member answered as the original program does."""
         if self._contacts.get(contact.name) == contact:

@@ -155,10 +155,9 @@ class Spread:
         """Another of our nodes pushed its state with POST /notify."""
         return self._receive_push(statement.state, now)
 
-    def receive_original(self, state: State, notifier: str, now: float) -> PushOutcome:
-        """Somebody pushed a state in the original's way; `notifier` is the name it gave, or ""."""
+    def receive_original(self, state: State, now: float) -> PushOutcome:
+        """Somebody pushed a state in the original's way, without saying who it is: the name it gives proves nothing."""
         outcome = self._receive_push(state, now)
-        self._contacts.hint_original(notifier)
         self._ties.original_pushed(state, self._store.current, now)
         self.wake()
         return outcome

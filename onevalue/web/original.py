@@ -62,7 +62,7 @@ class OriginalRoutes:
             parse_integer(value, "the value", VALUE_MIN, VALUE_MAX),
         )
         notifier = _printable(request.args.get(b"notifier", [b""])[0])
-        outcome = self._context.spread.receive_original(state, notifier, self._context.now)
+        outcome = self._context.spread.receive_original(state, self._context.now)
         if outcome.changed:
             self._log.info(
                 "NewVal: {value} Gen: {generation} Notifier: {notifier}",

@@ -53,8 +53,8 @@ class PushTests(SynchronousTestCase):
     def test_a_push_is_merged_and_tells_its_outcome(self) -> None:
         """Changed or not; in the original's way or as a statement."""
         node = Node()
-        assert node.spread.receive_original(state(1, 5), "x", node.now).changed
-        assert not node.spread.receive_original(state(1, 5), "x", node.now).changed
+        assert node.spread.receive_original(state(1, 5), node.now).changed
+        assert not node.spread.receive_original(state(1, 5), node.now).changed
         outcome = node.spread.receive_statement(Node("b", initial=state(2, 5)).spread.statement(), node.now)
         assert (outcome.changed, outcome.refused) == (True, None)
         assert (node.store.current, node.sources) == (state(2, 5), [Source.NOTIFY] * 2)
@@ -63,7 +63,7 @@ class PushTests(SynchronousTestCase):
         """The push of the largest generations is refused with a reason, and writes go on."""
         node = Node()
         node.meet(*members(5))
-        outcome = node.spread.receive_original(state(GENERATION_MAX - 1, 666), "", node.now)
+        outcome = node.spread.receive_original(state(GENERATION_MAX - 1, 666), node.now)
         assert not outcome.changed
         assert outcome.refused
         assert str(GENERATION_MAX - 1) in outcome.refused
@@ -76,7 +76,7 @@ class PushTests(SynchronousTestCase):
         node = Node()
         node.meet(*members(5))
         node.answer("m00000", state(0, 42))  # the first contact of all
-        node.spread.receive_original(state(2**40, 5), "", node.now)
+        node.spread.receive_original(state(2**40, 5), node.now)
         node.turn()
         assert len(node.under_way) == PULLS_AFTER_REFUSAL == 2
         node.answer(next(iter(node.under_way)), state(2**40, 5))
@@ -89,7 +89,7 @@ class PushTests(SynchronousTestCase):
         node.answer("m00000", state(0, 42))
         before = len(node.asked)
         for _ in range(40):
-            node.spread.receive_original(state(2**40, 5), "", node.now)
+            node.spread.receive_original(state(2**40, 5), node.now)
             node.spread.receive_statement(Node("b", initial=state(2**41)).spread.statement(), node.now)
             node.turn()
             node.run(PULL_PAUSE_S / 10)
@@ -102,7 +102,7 @@ class PushTests(SynchronousTestCase):
         node.meet(member("b"), *[member(f"plain{number}", None) for number in range(9)])
         node.answer("b", state(0, 42))
         for _ in range(5):
-            node.spread.receive_original(state(2**40, 5), "", node.now)
+            node.spread.receive_original(state(2**40, 5), node.now)
             node.turn()
             node.run(PULL_PAUSE_S)
         assert [name for _, name in node.asked] == ["b", "b"]

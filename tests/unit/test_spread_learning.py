@@ -89,7 +89,7 @@ class EndTests(SynchronousTestCase):
         """It is merged, but whoever pushed may know less than the cluster."""
         node = Node()
         node.start()
-        assert node.spread.receive_original(state(4, 44), "x", node.now).changed
+        assert node.spread.receive_original(state(4, 44), node.now).changed
         assert node.spread.learning
 
 
@@ -256,7 +256,7 @@ class QuestionTests(SynchronousTestCase):
         """While the node learns it writes nothing, and its shell is not kept busy."""
         node = Node(initial=state(3, 30), settings=SpreadSettings(join_timeout_s=10.0, tie_patience_s=1.0))
         node.start()
-        node.spread.receive_original(state(3, 29), "old", node.now)
+        node.spread.receive_original(state(3, 29), node.now)
         node.run(9.0)
         assert node.raised == []
         node.run(1.5)

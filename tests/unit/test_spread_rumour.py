@@ -152,7 +152,7 @@ class OwnEventTests(SynchronousTestCase):
         """Whichever way it came: events are made by the origin only."""
         node = Node()
         node.meet(member("b"))
-        node.spread.receive_original(state(1, 1), "x", node.now)
+        node.spread.receive_original(state(1, 1), node.now)
         node.answer("b", state(2, 2))
         node.spread.receive_events([event(state(3, 3), relay_wanted=False)], node.now)
         node.run(5.0)
@@ -176,7 +176,7 @@ class RelayTests(SynchronousTestCase):
     def test_a_state_that_is_held_already_travels_on(self) -> None:
         """Anti-entropy was faster here, but others may not have it yet."""
         node = Node()
-        node.spread.receive_original(state(1, 1), "", node.now)
+        node.spread.receive_original(state(1, 1), node.now)
         node.spread.receive_events([event(state(1, 1))], node.now)
         node.turn()
         assert len(node.rumours) == 1

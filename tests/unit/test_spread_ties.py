@@ -21,7 +21,7 @@ class TieTests(SynchronousTestCase):
 
     def push(self, one: State) -> PushOutcome:
         """The original pushes what it holds."""
-        return self.node.spread.receive_original(one, "old", self.node.now)
+        return self.node.spread.receive_original(one, self.node.now)
 
     def test_a_tie_is_raised_after_its_patience(self) -> None:
         """Once, with the state that stood; not before."""
@@ -98,7 +98,7 @@ class TieTests(SynchronousTestCase):
         nodes = [Node("b", initial=state(3, 30)), Node("c", initial=state(3, 30))]
         for node in nodes:
             node.meet(member("old", None))
-            node.spread.receive_original(state(3, 29), "old", node.now)
+            node.spread.receive_original(state(3, 29), node.now)
             node.run(PATIENCE_S)
             [(_, raised)] = node.raised
             node.write(raised.value)
