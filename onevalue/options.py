@@ -12,14 +12,18 @@ from pathlib import Path
 from socket import gethostname
 from typing import TypeVar
 
+from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 from onevalue.addresses import Placement, place, split_host_port
 from onevalue.config import GOSSIP_PORT_DEFAULT, HTTP_PORT_DEFAULT, SpreadSettings
-from onevalue.errors import ConfigError
+from onevalue.errors import ConfigError, LocalProtocolError
+from onevalue.spread.contacts import HTTP_TAG
 from onevalue.store import VALUE_MAX, VALUE_MIN
+from onevalue.wire.serf_codec import encode_tags
 
 NAME_LENGTH_MAX = 128
+LONGEST_HTTP_TAG = "https:65535"
 _T = TypeVar("_T")
 
 ENVIRONMENT_PREFIX = "ONEVALUE_"
@@ -128,15 +132,23 @@ class Options(usage.Options):
         return NodeConfig(
             name=name,
             placement=placement,
-            http=self._text("http") or placement.http_description(HTTP_PORT_DEFAULT),
+            http=self._checked("http", _endpoint, self._text("http") or placement.http_description(HTTP_PORT_DEFAULT)),
             join=join,
-            tags=dict(self._checked("tag", _tag, each) for each in self._list("tag")),
+            tags=self._tags(),
             initial=self._integer("initial", VALUE_MIN, VALUE_MAX),
             data_dir=None if self._flag("no-journal") else self._data_dir(name),
             spread=spread,
             broadcast_interval_s=self._number("broadcast-interval", float, 0.01, 3600.0),
             debug_interval_s=self._number("debug-interval", float, 0.0, 86400.0),
         )
+
+    def _tags(self) -> dict[str, str]:
+        tags = dict(self._checked("tag", _tag, each) for each in self._list("tag"))
+        try:
+            encode_tags({**tags, HTTP_TAG: LONGEST_HTTP_TAG})
+        except (ConfigError, LocalProtocolError) as error:
+            raise ConfigError(f"--tag: too much for all members to carry: {error}") from None
+        return tags
 
     def _spread(self) -> SpreadSettings:
         return SpreadSettings(
@@ -208,10 +220,18 @@ def _name(text: str) -> str:
     return text
 
 
+def _endpoint(text: str) -> str:
+    try:
+        serverFromString(None, text)  # only to see that it can be read: the node makes its own
+    except Exception as error:  # noqa: BLE001  # each kind of endpoint has its own; whichever it is, the option is wrong
+        raise ValueError(f"is no strports description: {error}") from None
+    return text
+
+
 def _tag(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise ValueError("is not KEY=VALUE")
-    if key == "http":
+    if key == HTTP_TAG:
         raise ValueError("is set by the node itself")
     return key, value
