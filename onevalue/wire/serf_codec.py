@@ -37,6 +37,9 @@ DEPARTURE (state-entries): Serf has no bound but that of the stream.
 TAGS_BYTE = 0xFF
 """First byte of a meta that holds tags."""
 
+KEY_QUERIES = ("_serf_install-key", "_serf_use-key", "_serf_remove-key", "_serf_list-keys")
+"""Serf's own queries that carry a key request (wire README 5.10)."""
+
 _ROLE = "role"  # the one tag of protocol 2, whose meta is the bare value
 
 
@@ -157,7 +160,8 @@ def decode_serf(body: bytes) -> SerfMessage:
     """What the body of a user message, or the user state of a push/pull, means; bytes after it are ignored.
 
     Raises:
-        RemoteProtocolError: no message, an unknown one, a wrong field (named), or a query with an empty filter.
+        RemoteProtocolError: no message, an unknown one, a wrong field (named), or a query that would crash an old agent
+            if it were sent on: with an empty filter, or about keys without a payload (pitfall 36).
     """
     if not body:
         raise RemoteProtocolError("a Serf message of no bytes")
@@ -193,6 +197,13 @@ def decode_tags(meta: bytes) -> dict[str, str]:
         return {}
 
 
+def _read_query(reader: Reader) -> Query:
+    query: Query = _STRUCTS[SerfMessageId.QUERY].read(reader)
+    if query.name in KEY_QUERIES and not query.payload:
+        raise RemoteProtocolError(f"Payload of {query.name} must not be empty")
+    return query
+
+
 def _read_relay(reader: Reader) -> Relay:
     header = _RELAY_HEADER.read(reader)
     inner = bytes(reader.data[reader.pos :])
@@ -202,6 +213,7 @@ def _read_relay(reader: Reader) -> Relay:
 
 
 _READERS: dict[int, Callable[[Reader], SerfMessage]] = {
-    SerfMessageId.RELAY: _read_relay,
     **{message_id: struct.read for message_id, struct in _STRUCTS.items()},
+    SerfMessageId.QUERY: _read_query,
+    SerfMessageId.RELAY: _read_relay,
 }

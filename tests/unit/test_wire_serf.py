@@ -23,7 +23,14 @@ from onevalue.wire.internal_queries import (
     encode_key_request,
 )
 from onevalue.wire.schema import META_SIZE_MAX
-from onevalue.wire.serf_codec import STATE_ENTRIES_MAX, decode_serf, decode_tags, encode_serf, encode_tags
+from onevalue.wire.serf_codec import (
+    KEY_QUERIES,
+    STATE_ENTRIES_MAX,
+    decode_serf,
+    decode_tags,
+    encode_serf,
+    encode_tags,
+)
 from onevalue.wire.serf_messages import (
     EventSlot,
     JoinIntent,
@@ -67,6 +74,16 @@ class SerfMessageTests(SynchronousTestCase):
         for empty in (b"", None):
             with pytest.raises(RemoteProtocolError, match="Filters must not have an empty entry"):
                 decode_serf(packed(4, {**fields, "Filters": [b"\x00\x90", empty]}))
+
+    def test_a_query_about_keys_needs_a_payload(self) -> None:
+        """Without one it crashes old agents, to whom a node that took it would send it on."""
+        for name in KEY_QUERIES:
+            fields = {"Addr": bytes(4), "Name": name, "Payload": b"\x07\x80"}
+            assert isinstance(decode_serf(packed(4, fields)), Query)
+            for empty in (b"", None):
+                with pytest.raises(RemoteProtocolError, match=f"Payload of {name} must not be empty"):
+                    decode_serf(packed(4, {**fields, "Payload": empty}))
+        assert isinstance(decode_serf(packed(4, {"Addr": bytes(4), "Name": "_serf_ping"})), Query)
 
     def test_a_relay_needs_a_destination_and_a_message(self) -> None:
         """Its message is all that follows the header, untouched."""
