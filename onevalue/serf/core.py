@@ -181,6 +181,7 @@ class Serf:
             "clocks": asdict(self.clocks),
             "queues": dict(self._broadcasts.lengths()),
             "leave": self._leave.stage.name.lower(),
+            "counters": dict(self._intake.counters),
             "swim": self.swim.status(),
         }
 

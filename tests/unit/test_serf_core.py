@@ -11,6 +11,7 @@ from onevalue.errors import ConfigError, LocalProtocolError
 from onevalue.serf import events
 from onevalue.serf.core import Serf
 from onevalue.serf.events import JoinDone, ReceivedEvent, UserEvents
+from onevalue.serf.intake import COUNTER_NAMES
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks
 from onevalue.serf.members import MemberStatus
 from onevalue.types import Address
@@ -388,6 +389,15 @@ class JoinTests(SynchronousTestCase):
 
 class NonsenseTests(SynchronousTestCase):
     """What makes no sense."""
+
+    def test_the_status_shows_what_was_counted_of_each_layer(self) -> None:
+        """Serf's own counters beside SWIM's: a query with an empty filter means nothing to Serf only."""
+        serf = _started()
+        raw = encode_serf(_query()).replace(b"\x91\xa4\x00\x91\xa1x", b"\x91\xa0")
+        serf.receive_datagram(encode_packet([encode_message(User(raw))], compress=False, crc=False), PEER, 1.0)
+        status = serf.status()
+        assert status["counters"] == {name: serf.counters[name] for name in COUNTER_NAMES}
+        assert serf.counters["serf_malformed"] == 1
 
     def test_a_message_with_a_time_out_of_range_is_counted_and_changes_nothing(self) -> None:
         """Of each kind."""
