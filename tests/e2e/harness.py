@@ -179,6 +179,7 @@ class Node:
     options: Sequence[str] = ()
     environ: dict[str, str] = field(default_factory=dict)
     keep: bool = True
+    prefix: Sequence[str] = ()
     process: Process | None = None
     earlier_output: str = ""
 
@@ -197,7 +198,7 @@ class Node:
         journal = ["--data-dir", str(self.folder / self.name)] if self.keep else ["--no-journal"]
         join = ["--join", ",".join(self.join)] if self.join else []
         node = ["onevalue", "--name", self.name, "--advertise", self.host, *journal, *join, *self.options]
-        return [TWISTD, "--nodaemon", "--pidfile=", *node]
+        return [*self.prefix, TWISTD, "--nodaemon", "--pidfile=", *node]
 
     def spawn(self) -> Process:
         """The process runs; it may not answer yet."""
@@ -281,6 +282,7 @@ class SerfAgent:
     host: str
     folder: Path
     options: Sequence[str] = ()
+    prefix: Sequence[str] = ()
     process: Process | None = None
     earlier_output: str = ""
 
@@ -293,7 +295,7 @@ class SerfAgent:
         """It runs, and its RPC answers."""
         assert SERF is not None
         self.earlier_output = self.output
-        command = [SERF, "agent", f"-node={self.name}", f"-bind={self.host}:{GOSSIP_PORT}"]
+        command = [*self.prefix, SERF, "agent", f"-node={self.name}", f"-bind={self.host}:{GOSSIP_PORT}"]
         command += [f"-rpc-addr={self.host}:{RPC_PORT}", "-log-level=debug", *self.options]
         self.process = Process(self.name, command, {"PATH": os.environ["PATH"]}, self.folder)
         await eventually(self._answers, 15, f"agent {self.name} is up")
@@ -305,9 +307,20 @@ class SerfAgent:
     async def run(self, command: str, *arguments: str) -> tuple[str, int]:
         """Output and exit status of `serf COMMAND` at this agent."""
         assert SERF is not None
-        args = [command, f"-rpc-addr={self.host}:{RPC_PORT}", *arguments]
-        out, err, code = await getProcessOutputAndValue(SERF, args, env={"PATH": os.environ["PATH"]})
+        words = [*self.prefix, SERF, command, f"-rpc-addr={self.host}:{RPC_PORT}", *arguments]
+        out, err, code = await getProcessOutputAndValue(words[0], words[1:], env={"PATH": os.environ["PATH"]})
         return (out + err).decode("utf-8", "replace"), code
+
+    def monitor(self) -> Process:
+        """`serf monitor` runs, until it is killed, or the agent ends."""
+        assert SERF is not None
+        command = [*self.prefix, SERF, "monitor", f"-rpc-addr={self.host}:{RPC_PORT}", "-log-level=debug"]
+        return Process(f"monitor of {self.name}", command, {"PATH": os.environ["PATH"]}, self.folder)
+
+    async def kill(self) -> None:
+        """As a crash."""
+        assert self.process is not None
+        await self.process.kill()
 
     async def members(self) -> dict[str, Any]:
         """The members by name, as `serf members -format=json` tells them."""

@@ -1,0 +1,107 @@
+"""Beside the original program, of which a stand-in runs here: one cluster, one value."""
+
+import time
+from collections.abc import Callable, Generator
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import gatherResults
+
+from tests.e2e.harness import House, Node, ensure_deferred, eventually, request, started
+from tests.e2e.original import Original
+
+pytestmark = pytest.mark.interop
+
+SPREAD_S = 30.0
+"""Bound on waiting: an original hears of a write by HTTP alone, within some rounds of 2 s."""
+TIE_PATIENCE_S = 5.0
+
+
+@pytest.fixture
+def original(house: House) -> Generator[Callable[[str], Original], None, None]:
+    """Makes stand-ins, and ends them with the test."""
+    made: list[Original] = []
+
+    def make(name: str) -> Original:
+        made.append(Original(house.agent(name)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        pytest_twisted.blockon(started(each.close()))
+
+
+async def mixed(house: House, *originals: Original) -> tuple[Node, Node]:
+    """Two ready nodes n1 and n2 of ours in one cluster with these originals; all see each other."""
+    await gatherResults([started(each.start()) for each in originals])
+    first = originals[0].agent
+    for other in originals[1:]:
+        await other.agent.join(first.host)
+    n1, n2 = house.node("n1", join=[first]), house.node("n2", join=[first])
+    await gatherResults([started(n1.start()), started(n2.start())])
+    everybody = dict.fromkeys(["n1", "n2", *(each.agent.name for each in originals)], "alive")
+    await gatherResults([started(each.sees(everybody)) for each in (n1, n2)])
+    await gatherResults([started(each.agent.sees(everybody)) for each in originals])
+    return n1, n2
+
+
+async def all_hold(value: int, generation: int, nodes: tuple[Node, ...], originals: tuple[Original, ...]) -> None:
+    """Everybody holds this state, in time."""
+
+    async def check() -> bool:
+        held = [(each.value, each.generation) for each in originals]
+        states = [await node.value() for node in nodes]
+        held += [(state["value"], state["generation"]) for state in states]
+        assert held == [(value, generation)] * len(held), held
+        return True
+
+    await eventually(check, SPREAD_S, f"all hold {value} at generation {generation}")
+
+
+@ensure_deferred
+async def test_writes_cross_both_ways(house: House, original: Callable[[str], Original]) -> None:
+    """What is written on an original is soon held by all, and so is what is written on a node of ours."""
+    o1, o2 = original("o1"), original("o2")
+    nodes = await mixed(house, o1, o2)
+    assert (await request("GET", f"http://{o1.agent.host}:8080/set/7")).text == "7"
+    await all_hold(7, 1, nodes, (o1, o2))
+    line = "NewVal: 7 Gen: 1 Notifier: o"
+    assert any(line in node.output for node in nodes)  # at least the first of ours heard it from an original
+    await nodes[0].set(8)
+    await all_hold(8, 2, nodes, (o1, o2))
+    assert (await nodes[1].call("POST", "/notify/9/3?notifier=o2")).status == 200  # as an original does it
+    assert "NewVal: 9 Gen: 3 Notifier: o2" in nodes[1].output
+    await all_hold(9, 3, nodes, (o1, o2))
+    told = [each for each in o1.notified + o2.notified if each[3] in {"n1", "n2"}]
+    assert {method for method, *_ in told} == {"POST"}
+
+
+@ensure_deferred
+async def test_a_tie_that_ours_win_is_healed_by_raising_the_generation(
+    house: House, original: Callable[[str], Original]
+) -> None:
+    """An original with a losing value at our generation never learns ours; after 5 s ours raise the generation."""
+    only = original("o1")
+    nodes = await mixed(house, only)
+    await nodes[0].set(100)
+    await all_hold(100, 1, nodes, (only,))
+    began = time.monotonic()
+    await nodes[0].set(900)
+    await nodes[1].holds(900)
+    only.value, only.generation = 800, 2
+    await all_hold(900, 3, nodes, (only,))
+    assert time.monotonic() - began > TIE_PATIENCE_S
+    state = await nodes[0].value()
+    assert state["origin"] in {"n1", "n2"}
+
+
+@ensure_deferred
+async def test_a_tie_that_the_original_wins_is_taken_by_ours(house: House, original: Callable[[str], Original]) -> None:
+    """An original with the winning value at our generation is believed at once: no generation is raised."""
+    only = original("o1")
+    nodes = await mixed(house, only)
+    await nodes[0].set(100)
+    await nodes[1].holds(100)
+    only.value, only.generation = 101, 1
+    await all_hold(101, 1, nodes, (only,))
+    assert any("NewVal: 101 Gen: 1 Notifier: o1" in node.output for node in nodes)
