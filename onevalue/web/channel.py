@@ -241,8 +241,8 @@ class LimitedChannel(HTTPChannel):
             return 400, "a request has exactly one Host header"
         if hosts and not _HOST.fullmatch(hosts[0]):
             return 400, "the Host header is malformed"
-        if not path.startswith(b"/"):
-            return 400, "the path must begin with /"
+        if not path.startswith(b"/") or path.startswith(b"//"):  # the routes would strip all of several slashes
+            return 400, "the path must begin with one /"
         if not _is_utf8(path):
             return 400, "the path is not UTF-8"
         if self.length is not None and self.length > BODY_SIZE_MAX:

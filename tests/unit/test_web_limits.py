@@ -77,6 +77,11 @@ class FormTests(SynchronousTestCase):
         for path in [b"/get%FF", b"/\xb0", b"/%C3%28", b"/v1/%ff"]:
             assert b"UTF-8" in self.refuse(b"GET " + path + b" HTTP/1.1\r\nHost: n1\r\n\r\n", 400)
 
+    def test_a_path_begins_with_one_slash(self) -> None:
+        """Several are not taken for one, nor for none: //set/7 is no way to write."""
+        for path in [b"//get", b"///set/7", b"get", b"*"]:
+            self.refuse(b"GET " + path + b" HTTP/1.1\r\nHost: n1\r\n\r\n", 400)
+
     def test_the_answer_to_head_has_no_body(self) -> None:
         """Also when it is refused."""
         assert self.refuse(b"HEAD / HTTP/1.1\r\n\r\n", 400) == b""
