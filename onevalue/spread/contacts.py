@@ -73,6 +73,10 @@ class Contacts:
         """Our own nodes: those that answer with a statement."""
         return [contact for contact in self._contacts.values() if not contact.original]
 
+    def any_plain(self) -> bool:
+        """Some member has no tag: it may be an original program, which never says what it holds when asked."""
+        return any(contact.original for contact in self._contacts.values())
+
     def pick(self, count: int, now: float) -> list[Contact]:
         """Up to `count` random contacts that answer, and beside them a plain member whose trial is due."""
         answering = [c for c in self._contacts.values() if self._answers(c) and c.name not in self._in_flight]

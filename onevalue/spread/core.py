@@ -285,7 +285,7 @@ class Spread:
     def _settle(self, now: float) -> None:
         """Go on with learning as far as what is known now allows."""
         if self.learning:
-            self._learning.check(self._contacts.tagged(), now)
+            self._learning.check(self._contacts.tagged(), now, others=self._contacts.any_plain())
         if self.learning:
             for contact in self._learning.whom_to_ask(self._idle(), len(self._questions), now):
                 self._want(contact, Source.JOIN)

@@ -5,7 +5,8 @@ lost after it was acknowledged. Learning ends when
 
 - a ready member has answered with its state, or
 - every join address was dialled, all our own members that answer were asked twice, half a second apart, and each time
-  all of them were still learning (a cluster that starts cold), or
+  all of them were still learning (a cluster that starts cold), and all members are our own: one without the `http` tag
+  may be an original program, which holds a state but cannot be asked for it, only pushes it every 2 s, or
 - the join timeout has passed: with nobody answering, this node is its own cluster.
 
 It must not know how members are asked.
@@ -91,12 +92,13 @@ class Learning:
             self._silent[contact.name] = contact
             self._not_before[contact.name] = now + PAUSE_S
 
-    def check(self, contacts: Sequence[Contact], now: float) -> None:
-        """End it if all that answer are learning too, or if the time is up."""
+    def check(self, contacts: Sequence[Contact], now: float, *, others: bool) -> None:
+        """End it if all that answer are learning too and there are no `others`, or if the time is up."""
         if self._until is None:
             return
         heard = [c for c in contacts if c.name not in self._silent]
-        if self._addresses_tried and heard and all(self._answers.get(c.name, 0) >= ROUNDS for c in heard):
+        all_learning = heard and all(self._answers.get(c.name, 0) >= ROUNDS for c in heard)
+        if self._addresses_tried and all_learning and not others:
             self._end("all members that answer are starting too")
         elif now >= self._until:
             self._end("nobody who holds the value answered in time: this node is its own cluster")

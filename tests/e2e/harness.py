@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pytest_twisted
 import treq
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
@@ -84,6 +84,15 @@ async def eventually(check: Callable[[], Awaitable[T]], within_s: float, what: s
 def started(work: Coroutine[Any, Any, T]) -> "Deferred[T]":
     """The work begins now; several so begun run side by side."""
     return Deferred.fromCoroutine(work)
+
+
+async def at_once(*work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """The results of coroutines that run side by side; the first failure is raised as itself."""
+    try:
+        return list(await gatherResults([started(each) for each in work], consumeErrors=True))
+    except FirstError as error:
+        error.subFailure.raiseException()
+        raise
 
 
 class Process(ProcessProtocol):
@@ -310,12 +319,6 @@ class SerfAgent:
         words = [*self.prefix, SERF, command, f"-rpc-addr={self.host}:{RPC_PORT}", *arguments]
         out, err, code = await getProcessOutputAndValue(words[0], words[1:], env={"PATH": os.environ["PATH"]})
         return (out + err).decode("utf-8", "replace"), code
-
-    def monitor(self) -> Process:
-        """`serf monitor` runs, until it is killed, or the agent ends."""
-        assert SERF is not None
-        command = [*self.prefix, SERF, "monitor", f"-rpc-addr={self.host}:{RPC_PORT}", "-log-level=debug"]
-        return Process(f"monitor of {self.name}", command, {"PATH": os.environ["PATH"]}, self.folder)
 
     async def kill(self) -> None:
         """As a crash."""

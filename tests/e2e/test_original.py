@@ -5,9 +5,8 @@ from collections.abc import Callable, Generator
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import gatherResults
 
-from tests.e2e.harness import House, Node, ensure_deferred, eventually, request, started
+from tests.e2e.harness import HTTP_PORT, House, Node, SerfAgent, at_once, ensure_deferred, eventually, request, started
 from tests.e2e.original import Original
 
 pytestmark = pytest.mark.interop
@@ -33,15 +32,15 @@ def original(house: House) -> Generator[Callable[[str], Original], None, None]:
 
 async def mixed(house: House, *originals: Original) -> tuple[Node, Node]:
     """Two ready nodes n1 and n2 of ours in one cluster with these originals; all see each other."""
-    await gatherResults([started(each.start()) for each in originals])
+    await at_once(*(each.start() for each in originals))
     first = originals[0].agent
     for other in originals[1:]:
         await other.agent.join(first.host)
     n1, n2 = house.node("n1", join=[first]), house.node("n2", join=[first])
-    await gatherResults([started(n1.start()), started(n2.start())])
+    await at_once(n1.start(), n2.start())
     everybody = dict.fromkeys(["n1", "n2", *(each.agent.name for each in originals)], "alive")
-    await gatherResults([started(each.sees(everybody)) for each in (n1, n2)])
-    await gatherResults([started(each.agent.sees(everybody)) for each in originals])
+    members: list[Node | SerfAgent] = [n1, n2, *(each.agent for each in originals)]
+    await at_once(*(each.sees(everybody) for each in members))
     return n1, n2
 
 
@@ -63,7 +62,7 @@ async def test_writes_cross_both_ways(house: House, original: Callable[[str], Or
     """What is written on an original is soon held by all, and so is what is written on a node of ours."""
     o1, o2 = original("o1"), original("o2")
     nodes = await mixed(house, o1, o2)
-    assert (await request("GET", f"http://{o1.agent.host}:8080/set/7")).text == "7"
+    assert (await request("GET", f"http://{o1.agent.host}:{HTTP_PORT}/set/7")).text == "7"
     await all_hold(7, 1, nodes, (o1, o2))
     line = "NewVal: 7 Gen: 1 Notifier: o"
     assert any(line in node.output for node in nodes)  # at least the first of ours heard it from an original
@@ -105,3 +104,16 @@ async def test_a_tie_that_the_original_wins_is_taken_by_ours(house: House, origi
     only.value, only.generation = 101, 1
     await all_hold(101, 1, nodes, (only,))
     assert any("NewVal: 101 Gen: 1 Notifier: o1" in node.output for node in nodes)
+
+
+@ensure_deferred
+async def test_nodes_that_join_originals_learn_before_they_write(
+    house: House, original: Callable[[str], Original]
+) -> None:
+    """An original cannot be asked: two new nodes wait until it must have told them, and lose no acknowledged write."""
+    only = original("o1")
+    only.value, only.generation = 5, 100
+    nodes = await mixed(house, only)
+    answer = await nodes[0].set(77)  # as soon as it says that it is ready
+    assert answer.status == 200
+    await all_hold(77, 101, nodes, (only,))

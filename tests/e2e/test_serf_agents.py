@@ -3,18 +3,20 @@
 import os
 import time
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import FirstError, gatherResults
 
 from tests.e2e.harness import (
     GOSSIP_PORT,
     HTTP_PORT,
+    RPC_PORT,
+    SERF,
     House,
     Node,
+    Process,
     SerfAgent,
+    at_once,
     ensure_deferred,
     eventually,
     pause,
@@ -30,18 +32,16 @@ JOIN_TIMEOUT_S = 5.0
 Member = Node | SerfAgent
 
 
-async def at_once(*work: Any) -> list[Any]:
-    """The results of coroutines that run side by side; the first failure is raised as itself."""
-    try:
-        return list(await gatherResults([started(each) for each in work], consumeErrors=True))
-    except FirstError as error:
-        error.subFailure.raiseException()
-        raise
-
-
 async def all_see(members: list[Member], wanted: dict[str, str], within_s: float = 30.0) -> None:
     """Every one of these members lists these statuses, in time."""
     await at_once(*(each.sees(wanted, within_s) for each in members))
+
+
+def monitor_of(agent: SerfAgent) -> Process:
+    """`serf monitor` runs at this agent, until it is killed."""
+    assert SERF is not None
+    command = [SERF, "monitor", f"-rpc-addr={agent.host}:{RPC_PORT}", "-log-level=debug"]
+    return Process(f"monitor of {agent.name}", command, {"PATH": os.environ["PATH"]}, agent.folder)
 
 
 async def throughout(seconds: float, check: Callable[[], Awaitable[object]]) -> None:
@@ -139,7 +139,7 @@ async def test_events_pass_between_a_node_and_an_agent(house: House) -> None:
     agent = await house.agent("agent", f"-event-handler=user:onevalue=cat >> {heard}; echo >> {heard}").start()
     node = await house.node("node", join=[agent]).start()
     await all_see([agent, node], {"agent": "alive", "node": "alive"})
-    monitor = agent.monitor()
+    monitor = monitor_of(agent)
     try:
         text, code = await agent.run("event", "-coalesce=false", "deploy", "release 7")
         assert code == 0, text

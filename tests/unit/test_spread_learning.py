@@ -128,6 +128,31 @@ class ColdStartTests(SynchronousTestCase):
         node.spread.addresses_tried(node.now, nobody_else=False)
         assert not node.spread.learning
 
+    def test_not_beside_a_member_that_may_be_an_original(self) -> None:
+        """It holds a state and only pushes it; so the time decides, or a ready member, or that the other has left."""
+        for end in ("time", "answer", "gone"):
+            node = Node()
+            node.start()
+            node.meet(member("b"), member("c"), member("original", None))
+            node.spread.addresses_tried(node.now, nobody_else=False)
+            for name in ("b", "c"):
+                node.answer(name, state(0, 42), learning=True)
+            node.run(PAUSE_S + 0.01)
+            node.answer("b", state(0, 42), learning=True)
+            if end == "answer":
+                node.answer("c", state(0, 42))
+            else:
+                node.answer("c", state(0, 42), learning=True)
+                assert node.spread.learning
+                if end == "time":
+                    node.spread.receive_original(state(100, 5), node.now)
+                    assert node.spread.learning, "whoever pushes may know less than others"
+                    node.run(TIMEOUT_S)
+                    assert node.store.current == state(100, 5)
+                else:
+                    node.meet(member("b"), member("c"))
+            assert not node.spread.learning
+
     def test_silent_members_are_not_waited_for(self) -> None:
         """They are asked again after a pause, but those that answer decide."""
         node = Node()
