@@ -183,6 +183,7 @@ def network(house: House) -> Generator[Network, None, None]:
     except AssertionError as error:
         reason = f"root can make no network namespaces here: {error}"
     if reason is not None:
+        pytest_twisted.blockon(started(place.close()))
         (pytest.fail if os.environ.get("CI") and os.geteuid() == 0 else pytest.skip)(reason)
     yield place
     pytest_twisted.blockon(started(house.close()))
