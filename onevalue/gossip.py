@@ -4,41 +4,43 @@ It feeds datagrams, streams and time in, and drains what comes out: datagrams, s
 delayed call, for the core's next deadline. It decides nothing about members or messages.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onevalue.addresses import split_host_port
-from onevalue.config import GOSSIP_PORT_DEFAULT
+from onevalue.connections import Connections
+from onevalue.eventlines import write_lines
+from onevalue.joiner import Joiner
+from onevalue.loglines import LimitedLog
 from onevalue.member import Member, Status, UserEvent
 from onevalue.membership import IMembership
-from onevalue.resolver import resolve
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
 from onevalue.serf.lamport import Clocks
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.spread.rumour import EVENT_NAME
-from onevalue.streams import InboundStream, OutboundStream, Reactor
+from onevalue.streams import Reactor
 from onevalue.swim.address import to_address
-from onevalue.swim.streams import StreamRequest
 from onevalue.types import Address
+from onevalue.udp import RECEIVE_BUFFER, Udp
 from onevalue.wire.messages import StreamMessage
 
-RECEIVE_BUFFER = 65536
-"""Largest datagram that is read whole."""
+LEAVE_TIME_MAX_S = 10.0
+"""The core has its own budget for leaving; should it not keep it, the ports are closed all the same."""
 
-INBOUND_STREAMS_MAX = 128
-"""Connections that may be open to us at once; more are closed unread, as memberlist does."""
+TIMER_PAUSE_MIN_S = 0.001
+"""The shortest wait for a deadline: one that were always past must not keep the reactor busy."""
+
+FAULT_PAUSE_S = 1.0
+"""The shortest wait after a fault of ours, so that one that repeats does not fill the log."""
 
 _STATUS = {
     MemberStatus.ALIVE: Status.ALIVE,
@@ -70,16 +72,30 @@ class GossipService(Service):
         self._serf = serf
         self._dialler = dialler
         self._bind = bind
-        self._stream_time_max_s = stream_time_max_s
-        self._udp = _Udp(self._datagram_received)
+        self._connections = Connections(
+            reactor=reactor,
+            time_max_s=stream_time_max_s,
+            received=self._stream_received,
+            malformed=self._stream_malformed,
+            ended=self._stream_ended,
+        )
+        self._lines = LimitedLog(self.log, reactor.seconds)
+        self._joiner = Joiner(
+            reactor=reactor,
+            dialler=dialler,
+            begin=lambda address: serf.join(address, reactor.seconds()),
+            changed=self._joining_changed,
+        )
+        self._udp = Udp(self._datagram_received, ipv6=":" in bind[0])
         self._ports: list[Any] = []  # IListeningPort of UDP and TCP, which annotate stopListening differently
         self._timer: IDelayedCall | None = None
         self._timer_at: float | None = None
+        self._timer_pause_s = TIMER_PAUSE_MIN_S
         self._telling: IDelayedCall | None = None
-        self._inbound: list[InboundStream] = []
-        self._under_way: list[Deferred[None]] = []
-        self._joins: dict[int, Deferred[bool]] = {}
+        self._draining = False
         self._left: Deferred[None] | None = None
+        self._leave_is_done = False
+        self._stop_waiters: list[Deferred[None]] = []
         self._newest_value_event = b""
         self._member_observers: list[Callable[[], None]] = []
         self._event_observers: list[Callable[[Sequence[UserEvent]], None]] = []
@@ -97,7 +113,7 @@ class GossipService(Service):
         host, port = self._bind
         self._ports.append(self._reactor.listenUDP(port, self._udp, interface=host, maxPacketSize=RECEIVE_BUFFER))
         try:
-            self._ports.append(self._reactor.listenTCP(port, _StreamFactory(self._open_inbound), interface=host))
+            self._ports.append(self._reactor.listenTCP(port, self._connections.factory, interface=host))
         except Exception:
             self._ports.pop().stopListening()
             raise
@@ -106,25 +122,45 @@ class GossipService(Service):
         self._drain()
 
     def stopService(self) -> Deferred[None]:
-        """The node leaves gracefully, within the core's budget; fires when ports, timers and streams are gone."""
-        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
-        self._left = Deferred()
-        self._serf.leave(self._reactor.seconds())
-        self._drain()
-        return self._left.addCallback(lambda _: self._close())
+        """The node leaves gracefully, within the core's budget; fires when ports, timers and streams are gone.
 
-    def _close(self) -> Deferred[None]:
+        Twice does no harm: both fire then.
+        """
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
+        stopped: Deferred[None] = Deferred()
+        self._stop_waiters.append(stopped)
+        if len(self._stop_waiters) == 1:
+            self._leave()
+        return stopped
+
+    def _leave(self) -> None:
+        left: Deferred[None] = Deferred()
+        left.addTimeout(LEAVE_TIME_MAX_S, self._reactor)
+        left.addErrback(self._failed, "leaving").addCallback(lambda _: self._close())
+        left.addErrback(self._failed, "closing").addCallback(self._closed)
+        if not self._ports:  # it never started, or has stopped before
+            left.callback(None)
+            return
+        self._left = left
+        self._leave_is_done = False
+        with self._guarded("leaving"):
+            self._serf.leave(self._reactor.seconds())
+        self._drain()
+
+    def _close(self) -> Deferred[Any]:
         ports, self._ports = self._ports, []
-        for stream in list(self._inbound):
-            stream.abort()
-        pending = list(self._under_way)
-        for each in pending:
-            each.cancel()
-        pending += [maybeDeferred(port.stopListening) for port in ports]
+        self._joiner.stop()
+        pending = [self._connections.close(), *(maybeDeferred(port.stopListening) for port in ports)]
         for call in (self._timer, self._telling):  # after the cancelling, which drains once more
             if call is not None and call.active():
                 call.cancel()
-        return DeferredList(pending, consumeErrors=True).addCallback(lambda _: None)
+        self._timer = self._telling = None
+        return DeferredList(pending, consumeErrors=True)
+
+    def _closed(self, _: object) -> None:
+        waiters, self._stop_waiters = self._stop_waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
 
     # IMembership ----------------------------------------------------------------------------------------------------
 
@@ -178,9 +214,7 @@ class GossipService(Service):
 
     def join(self, addresses: Sequence[str]) -> Deferred[int]:
         """See IMembership."""
-        attempts = [self._join(text, lambda found: found) for text in addresses]
-        done: Deferred[int] = DeferredList(attempts).addCallback(lambda results: sum(count for _, count in results))
-        return done
+        return self._joiner.join(addresses)
 
     def clocks(self) -> tuple[int, int, int]:
         """See IMembership."""
@@ -189,37 +223,88 @@ class GossipService(Service):
 
     def status(self) -> Mapping[str, object]:
         """See IMembership."""
-        return {"engine": "gossip", "inbound_streams": len(self._inbound), **self._serf.status()}
+        return {"engine": "gossip", "inbound_streams": self._connections.inbound, **self._serf.status()}
 
     # Feeding --------------------------------------------------------------------------------------------------------
 
+    @contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        """A fault of ours in one turn does not end the engine: it is logged, and the next turn comes."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001  # see above, whatever it is
+            self._timer_pause_s = FAULT_PAUSE_S
+            self._failed(Failure(), what)
+
     def _datagram_received(self, data: bytes, source: Address) -> None:
-        self._serf.receive_datagram(data, source, self._reactor.seconds())
+        with self._guarded("a packet"):
+            self._serf.receive_datagram(data, source, self._reactor.seconds())
         self._drain()
 
     def _stream_received(self, message: StreamMessage) -> bytes | None:
-        reply = self._serf.receive_stream(message, self._reactor.seconds())
+        reply: bytes | None = None
+        with self._guarded("the answer to a stream"):
+            reply = self._serf.receive_stream(message, self._reactor.seconds())
         self._drain()
         return reply
 
+    def _stream_malformed(self, reason: str) -> None:
+        self._serf.swim.counters["malformed"] += 1
+        self._lines.info("a gossip stream made no sense: {reason}", reason=reason)
+
+    def _stream_ended(self, request_id: int, result: StreamMessage | Failure) -> None:
+        now = self._reactor.seconds()
+        with self._guarded("the end of a stream"):
+            if isinstance(result, Failure):
+                self._serf.stream_failed(request_id, result.getErrorMessage(), now)
+            else:
+                self._serf.stream_answered(request_id, result, now)
+        self._drain()
+
     def _timer_fired(self) -> None:
         self._timer = None
-        self._serf.handle_timer(self._reactor.seconds())
+        self._timer_pause_s = TIMER_PAUSE_MIN_S
+        with self._guarded("a deadline"):
+            self._serf.handle_timer(self._reactor.seconds())
         self._drain()
 
     # Draining -------------------------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        """All that the core wants done is done or under way, and the timer stands at its next deadline."""
+        """All that the core wants done is done or under way, and the timer stands at its next deadline.
+
+        Called from within itself it does nothing: the outer one goes on until nothing is left.
+        """
+        if self._draining:
+            return
+        self._draining = True
+        try:
+            while self._drain_once():
+                pass
+        finally:
+            self._draining = False
+        self._arm()
+        if self._leave_is_done and self._left is not None:
+            left, self._left = self._left, None
+            left.callback(None)
+
+    def _drain_once(self) -> bool:
+        """True if there was something to do, which may have made more."""
+        busy = False
         while (event := self._serf.next_event()) is not None:
-            self._handle(event)
+            busy = True
+            with self._guarded("an event"):
+                self._handle(event)
         if self.running:
-            self._dial()
+            with self._guarded("dialling"):
+                self._dial()
         for data, address in self._serf.datagrams_to_send():
+            busy = True
             self._udp.send(data, address)
         for request in self._serf.streams_to_open():
-            self._open_outbound(request)
-        self._arm()
+            busy = True
+            self._connections.open(request)
+        return busy
 
     def _arm(self) -> None:
         deadlines = [self._serf.next_deadline()]
@@ -232,31 +317,21 @@ class GossipService(Service):
             self._timer.cancel()
         self._timer, self._timer_at = None, deadline
         if deadline is not None and self._ports:
-            self._timer = self._reactor.callLater(max(0.0, deadline - self._reactor.seconds()), self._timer_fired)
+            wait_s = max(self._timer_pause_s, deadline - self._reactor.seconds())
+            self._timer = self._reactor.callLater(wait_s, self._timer_fired)
 
     def _handle(self, event: told.SerfEvent) -> None:
+        write_lines(self._lines, event)
         match event:
             case told.UserEvents():
                 self._tell_events(event)
             case told.JoinDone():
-                waiter = self._joins.pop(event.request_id, None)
-                if waiter is not None:
-                    waiter.callback(event.error is None)
+                self._joiner.ended(event.request_id, answered=event.error is None)
             case told.LeaveDone():
-                if self._left is not None and not self._left.called:
-                    self._left.callback(None)
-            case told.NameConflict():
-                self.log.error("another node calls itself {name}: give each node its own --name", name=event.name)
-            case told.Refuted():
-                self.log.info("{by} thought that this node was gone, and was told otherwise", by=event.by)
-            case told.MemberSuspected():
-                self.log.info("{name} is suspected by {by}", name=event.name, by=event.by)
-                self._members_changed()
-            case told.SuspicionEnded():
-                self.log.info("{name} is alive after all", name=event.name)
-                self._members_changed()
+                self._leave_is_done = True
+            case told.NameConflict() | told.Refuted():
+                pass  # for people only
             case _:
-                self.log.info("{what}: {name}", what=_WORDS[type(event)], name=event.member.name)
                 self._members_changed()
 
     def _members_changed(self) -> None:
@@ -268,149 +343,37 @@ class GossipService(Service):
         if self._telling is not None and self._telling.active():
             self._telling.cancel()
         self._telling = None
-        others = [m for m in self.members() if m.status is Status.ALIVE and m.name != self.local_name]
-        self._dialler.observe([(m.address, m.port) for m in others], self._reactor.seconds())
+        alive = [m for m in self.members() if m.status is Status.ALIVE and m.name != self.local_name]
+        self._dialler.observe(_addresses(alive), self._reactor.seconds())
         for observer in tuple(self._member_observers):
-            observer()
+            with self._guarded("telling of members"):
+                observer()
 
     def _tell_events(self, event: told.UserEvents) -> None:
-        for each in event.events:
-            if each.name != EVENT_NAME:
-                self.log.info("user event {name} at {ltime}: {payload}", **_loggable(each))
         events = [UserEvent(each.name, each.payload, each.raw, each.relay_wanted) for each in event.events]
         for observer in tuple(self._event_observers):
-            observer(events)
-
-    # Streams --------------------------------------------------------------------------------------------------------
-
-    def _open_inbound(self) -> InboundStream | None:
-        if len(self._inbound) >= INBOUND_STREAMS_MAX or not self._ports:
-            return None
-        return InboundStream(
-            self._reactor, self._stream_time_max_s, self._stream_received, self._stream_malformed, self._inbound
-        )
-
-    def _stream_malformed(self, reason: str) -> None:
-        self._serf.swim.counters["malformed"] += 1
-        self.log.debug("a gossip stream made no sense: {reason}", reason=reason)
-
-    def _open_outbound(self, request: StreamRequest) -> None:
-        time_s = max(0.0, request.deadline - self._reactor.seconds())
-        host, port = request.address
-        endpoint = (TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint)(self._reactor, host, port, time_s)
-        stream = OutboundStream(self._reactor, time_s, request.data)
-        under_way: Deferred[StreamMessage] = endpoint.connect(_Once(stream)).addCallback(lambda _: stream.done)
-        under_way.addTimeout(time_s, self._reactor)
-        self._under_way.append(under_way)  # type: ignore[arg-type]  # it fires with None in the end, see below
-
-        def ended(result: StreamMessage | Failure) -> None:
-            self._under_way.remove(under_way)  # type: ignore[arg-type]  # as above
-            now = self._reactor.seconds()
-            if isinstance(result, Failure):
-                self._serf.stream_failed(request.request_id, result.getErrorMessage(), now)
-            else:
-                self._serf.stream_answered(request.request_id, result, now)
-            self._drain()
-
-        under_way.addBoth(ended).addErrback(self._failed, "a gossip stream")
+            with self._guarded("telling of user events"):
+                observer(events)
 
     # Joining --------------------------------------------------------------------------------------------------------
 
+    def _joining_changed(self) -> None:
+        self._members_changed()
+        self._drain()
+
     def _dial(self) -> None:
-        """Dial the join addresses that are due; the dialler hears when an attempt is over."""
-        for target in self._dialler.due(self._reactor.seconds()):
-            self._join(target, partial(self._dialler.resolved, target)).addCallback(self._dialled, target).addErrback(
-                self._failed, "dialling a join address"
-            )
+        """Dial the join addresses that are due; once each has been dialled, those who wait for that are told."""
+        self._joiner.dial()
         if self._dialler.first_round_done and not self._addresses_tried:
             self._addresses_tried = True
             self._tell_members()  # first whom the dialling has found
             observers, self._tried_observers = self._tried_observers, []
             for observer in observers:
-                observer(self._dialler.leads_nowhere_else)
-
-    def _dialled(self, answered: int, target: str) -> None:
-        self._dialler.over(target, self._reactor.seconds())
-        if answered:
-            self.log.info("joined by {target}", target=target)
-        self._tell_members()
-        self._drain()
-
-    def _join(self, text: str, choose: Callable[[list[Address]], Sequence[Address]]) -> Deferred[int]:
-        """One push/pull with each chosen address of a host; fires with how many answered."""
-        host, port = split_host_port(text, GOSSIP_PORT_DEFAULT)
-
-        def resolved(hosts: list[str]) -> Deferred[int]:
-            addresses = choose([(host, port) for host in hosts])
-            attempts = [self._join_address(address) for address in addresses]
-            self._reactor.callLater(0, self._drain)
-            return DeferredList(attempts).addCallback(lambda results: sum(success for _, success in results))
-
-        done: Deferred[int] = resolve(self._reactor, host).addCallback(resolved)
-        return done
-
-    def _join_address(self, address: Address) -> Deferred[bool]:
-        waiter: Deferred[bool] = Deferred()
-        self._joins[self._serf.join(address, self._reactor.seconds())] = waiter
-        return waiter
+                with self._guarded("telling that join addresses were tried"):
+                    observer(self._dialler.leads_nowhere_else)
 
     def _failed(self, failure: Failure, what: str) -> None:
-        self.log.failure("{what} failed, and goes on", failure, what=what)
-
-
-_WORDS = {
-    told.MemberJoin: "member joined",
-    told.MemberLeave: "member left",
-    told.MemberFailed: "member failed",
-    told.MemberUpdate: "member changed its tags",
-    told.MemberReap: "member forgotten",
-}
-
-
-class _Udp(DatagramProtocol):
-    """The socket. A packet that cannot be sent is a lost packet: gossip bears that."""
-
-    noisy = False
-
-    def __init__(self, received: Callable[[bytes, Address], None]) -> None:
-        self._received = received
-
-    def datagramReceived(self, datagram: bytes, addr: Address) -> None:
-        self._received(datagram, (addr[0], addr[1]))
-
-    def send(self, data: bytes, address: Address) -> None:
-        """The packet is handed to the system, or lost."""
-        if self.transport is None:
-            return
-        try:
-            self.transport.write(data, address)
-        except (OSError, ValueError):
-            # No route, a full buffer, a family that the socket does not speak.
-            return
-
-
-class _Once(Factory):
-    """For one outgoing connection."""
-
-    noisy = False  # a line in the log for each connection would bury what matters
-
-    def __init__(self, protocol: Protocol) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:  # noqa: ARG002  # Twisted's signature
-        return self._protocol
-
-
-class _StreamFactory(Factory):
-    """For connections that others open."""
-
-    noisy = False
-
-    def __init__(self, open_inbound: Callable[[], InboundStream | None]) -> None:
-        self._open_inbound = open_inbound
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:  # noqa: ARG002  # Twisted's signature
-        return self._open_inbound()
+        self._lines.failure("{what} failed, and goes on", failure, what=what)
 
 
 def _member(member: SerfMember) -> Member:
@@ -420,8 +383,3 @@ def _member(member: SerfMember) -> Member:
 
 def _addresses(members: Sequence[Member]) -> list[Address]:
     return [(member.address, member.port) for member in members]
-
-
-def _loggable(event: told.ReceivedEvent) -> dict[str, object]:
-    """Of an event, what a log line can bear."""
-    return {"name": event.name[:64], "ltime": event.ltime, "payload": event.payload[:128]}

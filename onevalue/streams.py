@@ -9,9 +9,10 @@ from typing import Any, TypeAlias, cast
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from onevalue.errors import RemoteProtocolError
@@ -21,6 +22,9 @@ from onevalue.wire.stream import StreamDecoder, encode_stream
 REACTOR_DECODE_MAX = 512
 """Bytes of a message that are decoded on the reactor: pings and acks. What is longer goes to a thread."""
 
+INBOUND_BYTES_MAX = 64 * 1024 * 1024
+"""Bytes that all connections to us together may have sent without a whole message; one that brings more is cut off."""
+
 
 Reactor: TypeAlias = Any  # Twisted's reactor provides many interfaces, and no one type has them all
 
@@ -28,14 +32,20 @@ Reactor: TypeAlias = Any  # Twisted's reactor provides many interfaces, and no o
 class MessageReader(Protocol):
     """Reads one message of a connection, within `time_max_s`; then `message_received` or `reading_failed`, once.
 
-    Whatever comes after that is ignored.
+    Whatever comes after that is ignored. It stands in `open_streams` while the connection is open; `gone` fires when
+    it has ended.
     """
 
-    def __init__(self, reactor: Reactor, time_max_s: float) -> None:
+    _log = Logger()
+
+    def __init__(self, reactor: Reactor, time_max_s: float, open_streams: list["MessageReader"]) -> None:
+        self.size = 0
+        self.gone: Deferred[None] = Deferred()
         self._reactor = reactor
         self._time_max_s = time_max_s
+        self._open_streams = open_streams
+        self._lost = False
         self._decoder = StreamDecoder()
-        self._size = 0
         self._arrived: list[bytes] = []
         self._decoding = False
         self._over = False
@@ -51,6 +61,7 @@ class MessageReader(Protocol):
 
     def connectionMade(self) -> None:
         """The time runs from here."""
+        self._open_streams.append(self)
         self._deadline = self._reactor.callLater(self._time_max_s, self._timed_out)
 
     def dataReceived(self, data: bytes) -> None:
@@ -58,15 +69,19 @@ class MessageReader(Protocol):
         if self._over:
             return
         self._arrived.append(data)
-        self._size += len(data)
+        self.size += len(data)
         if not self._decoding:
             self._decode()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The other side closed; if a thread still decodes, its result counts."""
+        """The connection is gone; if a thread still decodes, its result counts."""
+        self._lost = True
+        self._stop_clock()
+        if self in self._open_streams:
+            self._open_streams.remove(self)
         if not self._decoding:
             self._fail(f"the connection ended early: {reason.getErrorMessage()}")
-        self._stop_clock()
+        self.gone.callback(None)
 
     def close(self) -> None:
         """The connection ends when what was written is sent; the deadline stays until then."""
@@ -82,7 +97,7 @@ class MessageReader(Protocol):
 
     def _decode(self) -> None:
         data, self._arrived = b"".join(self._arrived), []
-        if self._size <= REACTOR_DECODE_MAX:
+        if self.size <= REACTOR_DECODE_MAX:
             try:
                 message = self._decoder.feed(data)
             except RemoteProtocolError as error:
@@ -95,7 +110,7 @@ class MessageReader(Protocol):
         decoding: Deferred[StreamMessage | None] = deferToThreadPool(
             self._reactor, self._reactor.getThreadPool(), self._decoder.feed, data
         )
-        decoding.addCallbacks(self._decoded_in_thread, self._decoding_failed)
+        decoding.addCallbacks(self._decoded_in_thread, self._decoding_failed).addErrback(self._broken)
 
     def _decoded_in_thread(self, message: StreamMessage | None) -> None:
         self._resume()
@@ -107,7 +122,7 @@ class MessageReader(Protocol):
 
     def _resume(self) -> None:
         self._decoding = False
-        if self.transport is not None and self.connected and not self._over:
+        if self.transport is not None and not (self._lost or self._over):
             cast("_Pausable", self.transport).resumeProducing()
 
     def _decoded(self, message: StreamMessage | None) -> None:
@@ -118,8 +133,13 @@ class MessageReader(Protocol):
             self.message_received(message)
         elif self._arrived:
             self._decode()
-        elif not self.connected:
+        elif self._lost:
             self._fail("the connection ended early")
+
+    def _broken(self, failure: Failure) -> None:
+        """A fault of ours while the message was dealt with: the other side hears nothing, as if it were lost."""
+        self._log.failure("a gossip stream failed, and is closed", failure)
+        self.abort()
 
     def _fail(self, reason: str) -> None:
         if not self._over:
@@ -138,25 +158,26 @@ class MessageReader(Protocol):
 
 
 class InboundStream(MessageReader):
-    """A connection that somebody opened to us: answered by `answer`, counted in `open_streams`."""
+    """A connection that somebody opened to us: answered by `answer`; `malformed` is told of what made no sense."""
 
     def __init__(
         self,
         reactor: Reactor,
         time_max_s: float,
+        open_streams: list[MessageReader],
         answer: Callable[[StreamMessage], bytes | None],
         malformed: Callable[[str], None],
-        open_streams: list["InboundStream"],
     ) -> None:
-        super().__init__(reactor, time_max_s)
+        super().__init__(reactor, time_max_s, open_streams)
         self._answer = answer
         self._malformed = malformed
-        self._open_streams = open_streams
 
-    def connectionMade(self) -> None:
-        """It counts until it is closed."""
-        super().connectionMade()
-        self._open_streams.append(self)
+    def dataReceived(self, data: bytes) -> None:
+        """As for each; but all inbound streams together have a bound, too."""
+        super().dataReceived(data)
+        if not self._over and sum(stream.size for stream in self._open_streams) > INBOUND_BYTES_MAX:
+            self._fail(f"the streams to this node hold more than {INBOUND_BYTES_MAX} bytes together")
+            self.abort()
 
     def message_received(self, message: StreamMessage) -> None:
         """Answer, and close."""
@@ -170,23 +191,17 @@ class InboundStream(MessageReader):
 
         DEPARTURE (err-answers): memberlist says nothing of a label, nor of what is wrong within a readable layer.
         """
-        if self._size and self.connected and self.transport is not None:
+        if self.size and self.transport is not None:
             self._malformed(reason)
             self.transport.write(encode_stream(Err(reason), compress=False))
         self.close()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It no longer counts."""
-        super().connectionLost(reason)
-        if self in self._open_streams:
-            self._open_streams.remove(self)
 
 
 class OutboundStream(MessageReader):
     """A connection that we opened: sends `request`, and fires `done` with the one message that comes back."""
 
-    def __init__(self, reactor: Reactor, time_max_s: float, request: bytes) -> None:
-        super().__init__(reactor, time_max_s)
+    def __init__(self, reactor: Reactor, time_max_s: float, open_streams: list[MessageReader], request: bytes) -> None:
+        super().__init__(reactor, time_max_s, open_streams)
         self._request = request
         self.done: Deferred[StreamMessage] = Deferred(lambda _: self.abort())
 
@@ -206,6 +221,32 @@ class OutboundStream(MessageReader):
         self.close()
         if not self.done.called:
             self.done.errback(Failure(RemoteProtocolError(reason)))
+
+
+class Once(Factory):
+    """For one outgoing connection."""
+
+    noisy = False  # a line in the log for each connection would bury what matters
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:  # noqa: ARG002  # Twisted's signature
+        """The one."""
+        return self._protocol
+
+
+class StreamFactory(Factory):
+    """For connections that others open; None from `open_inbound` closes them."""
+
+    noisy = False
+
+    def __init__(self, open_inbound: Callable[[], InboundStream | None]) -> None:
+        self._open_inbound = open_inbound
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:  # noqa: ARG002  # Twisted's signature
+        """Another, if there is room."""
+        return self._open_inbound()
 
 
 class _Abortable(TypingProtocol):

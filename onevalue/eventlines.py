@@ -1,0 +1,49 @@
+"""What people read in the log of what the gossip engine tells: one line for an event, or none.
+
+It must not know what else an event leads to.
+"""
+
+from collections.abc import Iterator
+
+from onevalue.loglines import LimitedLog
+from onevalue.serf import events as told
+from onevalue.spread.rumour import EVENT_NAME
+
+PAYLOAD_SHOWN_MAX = 128
+"""Bytes of a user event's payload in one line."""
+
+_WORDS: dict[type, str] = {
+    told.MemberJoin: "member joined",
+    told.MemberLeave: "member left",
+    told.MemberFailed: "member failed",
+    told.MemberUpdate: "member changed its tags",
+    told.MemberReap: "member forgotten",
+}
+
+
+def write_lines(log: LimitedLog, event: told.SerfEvent) -> None:
+    """The log has a line for each thing in the event that people may want to know."""
+    if isinstance(event, told.NameConflict):
+        log.error("another node calls itself {name}: give each node its own --name", name=event.name)
+    else:
+        for line, fields in _lines(event):
+            log.info(line, **fields)
+
+
+def _lines(event: told.SerfEvent) -> Iterator[tuple[str, dict[str, object]]]:
+    match event:
+        case told.UserEvents():
+            for each in event.events:
+                if each.name != EVENT_NAME:  # of values the store tells
+                    fields = {"name": each.name, "ltime": each.ltime, "payload": each.payload[:PAYLOAD_SHOWN_MAX]}
+                    yield "user event {name} at {ltime}: {payload}", fields
+        case told.Refuted():
+            yield "{by} thought that this node was gone, and was told otherwise", {"by": event.by}
+        case told.MemberSuspected():
+            yield "{name} is suspected by {by}", {"name": event.name, "by": event.by}
+        case told.SuspicionEnded():
+            yield "{name} is alive after all", {"name": event.name}
+        case told.MemberJoin() | told.MemberLeave() | told.MemberFailed() | told.MemberUpdate() | told.MemberReap():
+            yield "{what}: {name}", {"what": _WORDS[type(event)], "name": event.member.name}
+        case _:
+            pass
