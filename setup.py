@@ -36,6 +36,7 @@ setup(
         "twisted[tls]>=24.11",
         "klein>=24.8",
         "treq>=24.9",
+        "hyperlink>=21",  # the URLs that treq takes
         "attrs>=23.1",
         "msgpack>=1.0.5",
         "cryptography>=42",

@@ -4,12 +4,13 @@ Every round, and whenever spread has something to do, it starts the exchanges, s
 that spread decided on. It decides nothing itself, and keeps one delayed call for spread's next deadline.
 """
 
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
+from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
@@ -146,7 +147,8 @@ class Broadcaster(Service):
 
     def _start(self, exchange: Exchange) -> None:
         """Exchange states with a member; spread hears how it ended, within the deadline."""
-        under_way = exchange_states(self._client, exchange, self._spread.statement())
+        # Whatever goes wrong, at once too, must reach spread: else it took the member for busy for ever.
+        under_way = maybeDeferred(exchange_states, self._client, exchange, self._spread.statement())
         under_way.addTimeout(EXCHANGE_TIME_MAX_S, self._reactor)
         self._under_way.append(under_way)
 
@@ -188,6 +190,14 @@ class _QuietFactory(_HTTP11ClientFactory):
     noisy = False
 
 
+class _Url(EncodedURL):
+    """A URL that is fit for the wire as it stands."""
+
+    def to_uri(self) -> Self:
+        """Itself. hyperlink's own takes the host for a name, and raises for an IPv6 address (its issues 68 and 188)."""
+        return self
+
+
 def exchange_states(client: HTTPClient, exchange: Exchange, statement: Statement) -> Deferred[Statement | None]:
     """One exchange: fires with the member's statement, or with None if it answered as the original program does.
 
@@ -196,11 +206,11 @@ def exchange_states(client: HTTPClient, exchange: Exchange, statement: Statement
     contact, state = exchange.contact, statement.state
     if contact.original:
         path = f"/notify/{state.value}/{state.generation}?notifier={quote(statement.name, safe='')}"
-        requested = client.post(contact.url + path, allow_redirects=False, unbuffered=True)
+        requested = client.post(_Url.from_text(contact.url + path), allow_redirects=False, unbuffered=True)
     else:
         path = f"/notify?notifier={quote(statement.name, safe='')}"
         requested = client.post(
-            contact.url + path,
+            _Url.from_text(contact.url + path),
             data=encode_statement(statement),
             headers=Headers({"Content-Type": ["application/json"]}),
             allow_redirects=False,
