@@ -5,6 +5,8 @@ from typing import Any
 
 from twisted.internet.defer import gatherResults
 
+from onevalue.serf.event_ring import EVENTS_PER_SLOT_MAX
+from onevalue.serf.lamport import LAMPORT_TIME_MAX
 from onevalue.spread.core import PULL_PAUSE_S
 from onevalue.spread.rumour import EVENT_NAME, encode_event
 from onevalue.store import GENERATION_MAX, State
@@ -14,7 +16,7 @@ from onevalue.web.server import SWEEP_INTERVAL_S
 from onevalue.wire.codec import encode_message
 from onevalue.wire.messages import User
 from onevalue.wire.serf_codec import encode_serf
-from onevalue.wire.serf_messages import UserEventMessage
+from onevalue.wire.serf_messages import JoinIntent, LeaveIntent, UserEventMessage
 from tests.e2e.harness import GOSSIP_PORT, HTTP_PORT, House, Node, ensure_deferred, eventually, pause, started
 from tests.e2e.raw import Raw, connect, exchange, send_datagrams
 
@@ -109,6 +111,35 @@ async def test_states_far_ahead_are_learnt_when_they_are_pulled(house: House) ->
     await pause(PULL_PAUSE_S + 0.1)
     await ahead.set(8)  # its event is too far ahead for the other, which asks
     await fresh.holds(8)
+
+
+@ensure_deferred
+async def test_a_clock_at_the_end_of_time_does_not_stop_the_value(house: House) -> None:
+    """Forged intents and events fill the last slot of time, so that no event is taken any more: values arrive still."""
+    one, two = await house.cluster(2)
+    bodies = [
+        encode_serf(JoinIntent(LAMPORT_TIME_MAX, "n2")),
+        encode_serf(LeaveIntent(LAMPORT_TIME_MAX, "n1")),
+        *(
+            encode_serf(UserEventMessage(LAMPORT_TIME_MAX, f"deploy-{index}", b""))
+            for index in range(EVENTS_PER_SLOT_MAX + 10)
+        ),
+    ]
+    await send_datagrams(one.host, [encode_message(User(body)) for body in bodies])
+
+    async def at_the_end() -> bool:
+        engine = (await two.call("GET", "/v1/status")).json()["engine"]
+        return bool(engine["clocks"]["event"] == LAMPORT_TIME_MAX)
+
+    await eventually(at_the_end, 10, "the forged time has reached the other node")
+    for value in range(1, 4):
+        assert (await one.set(value)).status == 200
+        await two.holds(value)  # by anti-entropy, if need be
+        assert (await two.set(value * 10)).status == 200
+        await one.holds(value * 10)
+    await one.sees({"n1": "alive", "n2": "alive"})
+    await two.sees({"n1": "alive", "n2": "alive"})
+    assert "Traceback" not in one.output + two.output
 
 
 def in_json(request: bytes, status: int) -> tuple[bytes, int, bytes]:
