@@ -11,18 +11,28 @@ from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone, _HTTP11ClientFactory
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    HTTPConnectionPool,
+    ResponseDone,
+    _HTTP11ClientFactory,
+)
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
+from twisted.web.iweb import IAgentEndpointFactory, IResponse
+from zope.interface import implementer
 
-from onevalue.errors import ConflictError, RemoteProtocolError
+from onevalue.errors import ConflictError, RemoteProtocolError, WriteRefusedError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_statement
+from onevalue.loglines import shown
 from onevalue.membership import IMembership
 from onevalue.spread import Rumour, Spread
 from onevalue.spread.core import Exchange
@@ -30,6 +40,12 @@ from onevalue.writer import Writer
 
 EXCHANGE_TIME_MAX_S = 2.0
 """Deadline over one whole exchange, from dialling to the last byte of the answer."""
+
+TIMER_PAUSE_MIN_S = 0.001
+"""The shortest wait for a deadline: one that were always past must not keep the reactor busy."""
+
+FAULT_PAUSE_S = 1.0
+"""How long to wait after a fault of ours, so that one that repeats does not fill the log."""
 
 
 class Broadcaster(Service):
@@ -69,6 +85,7 @@ class Broadcaster(Service):
         self._pumping: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
         self._under_way: list[Deferred[Any]] = []
+        self._silent: list[str] = []  # members that did not answer lately, so that the log tells it once
 
     def startService(self) -> None:
         """Learning begins, and rounds follow each interval."""
@@ -90,19 +107,23 @@ class Broadcaster(Service):
         for call in (self._pumping, self._timer):
             if call is not None and call.active():
                 call.cancel()
-        for exchange in list(self._under_way):
+        under_way = list(self._under_way)
+        for exchange in under_way:
             exchange.cancel()
-        return DeferredList(list(self._under_way), consumeErrors=True).addCallback(lambda _: None)
+        return DeferredList(under_way, consumeErrors=True).addCallback(lambda _: None)
 
     def _members_changed(self) -> None:
-        self._spread.members_changed(self._membership.members(), self._reactor.seconds())
+        members = self._membership.members()
+        names = {member.name: None for member in members}
+        self._silent = [name for name in self._silent if name in names]
+        self._spread.members_changed(members, self._reactor.seconds())
 
     def _addresses_tried(self, nobody_else: bool) -> None:
         self._spread.addresses_tried(self._reactor.seconds(), nobody_else=nobody_else)
 
     def _wake(self) -> None:
         """Pull what spread has in the next turn of the reactor, so that a burst of changes is one pull."""
-        if self._pumping is None:
+        if self._pumping is None and self.running:
             self._pumping = self._reactor.callLater(0, self._pump)
 
     def _round(self) -> None:
@@ -114,8 +135,10 @@ class Broadcaster(Service):
             self._failed(Failure(), "a round")
 
     def _pump(self) -> None:
+        if self._pumping is not None and self._pumping.active():
+            self._pumping.cancel()
         self._pumping = None
-        now = self._reactor.seconds()
+        now, faultless = self._reactor.seconds(), True
         try:
             self._spread.handle_timer(now)
             for rumour in self._spread.rumours_to_send(now):
@@ -126,16 +149,17 @@ class Broadcaster(Service):
                 self._writer.write(state.value, if_match=state.tag).addErrback(self._not_raised)
         except Exception:  # noqa: BLE001  # the node must go on, whatever one turn stumbled over
             self._failed(Failure(), "spreading")
+            faultless = False
         self._tell_if_ready()
-        self._arm()
+        self._arm(self._spread.next_deadline() if faultless else now + FAULT_PAUSE_S)
 
-    def _arm(self) -> None:
-        """Keep one delayed call, for spread's next deadline."""
+    def _arm(self, deadline: float | None) -> None:
+        """Keep one delayed call, for the next deadline."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        deadline = self._spread.next_deadline()
         if deadline is not None and self.running:
-            self._timer = self._reactor.callLater(max(0.0, deadline - self._reactor.seconds()), self._pump)
+            wait_s = max(TIMER_PAUSE_MIN_S, deadline - self._reactor.seconds())
+            self._timer = self._reactor.callLater(wait_s, self._pump)
 
     def _send(self, rumour: Rumour) -> None:
         if rumour.payload is not None:
@@ -156,11 +180,10 @@ class Broadcaster(Service):
             self._under_way.remove(under_way)
             now = self._reactor.seconds()
             if isinstance(result, Failure):
-                self.log.debug(
-                    "no exchange with {name}: {reason}", name=exchange.contact.name, reason=result.getErrorMessage()
-                )
+                self._tell_silent(exchange.contact.name, result)
                 self._spread.failed(exchange, now)
             else:
+                self._tell_answering(exchange.contact.name)
                 self._spread.answered(exchange, result, now)
 
         under_way.addBoth(ended).addErrback(self._failed, "an exchange")
@@ -170,9 +193,23 @@ class Broadcaster(Service):
             self._was_learning = False
             self.log.info("ready for writes: {why}", why=self._spread.ready_because)
 
+    def _tell_silent(self, name: str, failure: Failure) -> None:
+        if self.running and name not in self._silent:
+            self._silent.append(name)
+            self.log.info("no exchange with {name}: {reason}", name=shown(name), reason=failure.getErrorMessage())
+
+    def _tell_answering(self, name: str) -> None:
+        if name in self._silent:
+            self._silent.remove(name)
+            self.log.info("{name} exchanges states again", name=shown(name))
+
     def _not_raised(self, failure: Failure) -> None:
         # A conflict is no news: a state that came first has ended the tie.
-        if not failure.check(ConflictError):
+        if failure.check(ConflictError):
+            return
+        if failure.check(WriteRefusedError):
+            self.log.info("the tie with an original program stands: {reason}", reason=failure.getErrorMessage())
+        else:
             self._failed(failure, "raising the generation above an original's")
 
     def _failed(self, failure: Failure, what: str) -> None:
@@ -183,7 +220,27 @@ def quiet_client(reactor: Any, connect_time_max_s: float) -> HTTPClient:
     """A client that keeps no connections, and writes no line in the log for each."""
     pool = HTTPConnectionPool(reactor, persistent=False)
     pool._factory = _QuietFactory  # noqa: SLF001  # Twisted has no other way to quiet its client
-    return HTTPClient(Agent(reactor, pool=pool, connectTimeout=connect_time_max_s))
+    endpoints = NumericEndpoints(reactor, connect_time_max_s)
+    return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
+
+
+@implementer(IAgentEndpointFactory)
+class NumericEndpoints:
+    """Connects to numeric hosts: members have no others, and Twisted's own would ask the resolver, in a thread."""
+
+    def __init__(self, reactor: Any, connect_time_max_s: float) -> None:
+        self._reactor = reactor
+        self._connect_time_max_s = connect_time_max_s
+        self._policy = BrowserLikePolicyForHTTPS()
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """See IAgentEndpointFactory."""
+        host = uri.host.decode("ascii")
+        kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
+        plain: IStreamClientEndpoint = kind(self._reactor, host, uri.port, self._connect_time_max_s)
+        if uri.scheme != b"https":
+            return plain
+        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), plain)
 
 
 class _QuietFactory(_HTTP11ClientFactory):
