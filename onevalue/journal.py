@@ -9,7 +9,7 @@ Group commit: while one transaction runs, all that arrives waits and goes togeth
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,9 @@ class IJournal(Interface):
     def status() -> Mapping[str, object]:
         """What /v1/status shows: kind (sqlite or none), path, healthy, trouble, durable (a tag), counters, bounds."""
 
+    def observe_stall(observer: Callable[[str], None]) -> None:
+        """`observer` is called with the trouble when a transaction has not ended for STALL_S. It must not raise."""
+
     def close() -> Deferred[None]:
         """Fires, within CLOSE_TIMEOUT_S or soon after, when all is written that can be, and file and lock are free.
 
@@ -143,6 +146,7 @@ class Journal:
         self._stall_timer: Any = None
         self._close_timer: Any = None
         self._closers: list[Deferred[None]] = []
+        self._stall_observers: list[Callable[[str], None]] = []
         self._retry_s = 0.0  # 0: the last transaction went well
         self._reads = self._commits = self._failures = 0
 
@@ -196,6 +200,10 @@ class Journal:
             "failures": self._failures,
             "history_max": HISTORY_MAX,
         }
+
+    def observe_stall(self, observer: Callable[[str], None]) -> None:
+        """See IJournal."""
+        self._stall_observers.append(observer)
 
     def close(self) -> Deferred[None]:
         """See IJournal."""
@@ -283,6 +291,8 @@ class Journal:
         self.trouble = f"{self._path}: the disk has not answered for {STALL_S:g} s. Repair it; the node waits for it"
         self._log.error("The journal cannot write. {trouble}", trouble=self.trouble)
         self._waiting.fail_all(self.trouble)
+        for observer in self._stall_observers:
+            observer(self.trouble)
 
     def _history_read(self, result: Any) -> Any:
         self._reads -= 1
@@ -356,6 +366,9 @@ class NullJournal:
     def status(self) -> Mapping[str, object]:
         """See IJournal."""
         return {"kind": "none", "path": None, "healthy": True, "trouble": None, "durable": None}
+
+    def observe_stall(self, observer: Callable[[str], None]) -> None:
+        """No effect."""
 
     def close(self) -> Deferred[None]:
         """Fires at once."""

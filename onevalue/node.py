@@ -5,67 +5,92 @@ It must not know what the parts do; `tap` builds them.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred  # noqa: A004  # Twisted has its own
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One step of stopping: what is called, and after how many seconds nobody waits for its Deferred any more."""
+
+    what: Callable[[], Any]
+    time_max_s: float
+
+
 class Node(MultiService):
-    """Starts its children in the order given; stops them one after the other, in the order of `stop_order`.
+    """Starts its children in the order given; stops them one after the other, in the order of `stops`.
 
     Args:
+        clock: for the deadlines of stopping.
         children: services, in the order of their start.
-        stop_order: what to stop, one after the other: each fires its Deferred, if any, before the next.
+        stops: each is over, or its time is up, before the next.
     """
 
     log = Logger()
 
-    def __init__(self, children: Sequence[Service], stop_order: Sequence[Callable[[], Any]]) -> None:
+    def __init__(self, clock: IReactorTime, children: Sequence[Service], stops: Sequence[Stop]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's has no types
-        self._stop_order = tuple(stop_order)
+        self._clock = clock
+        self._stops = tuple(stops)
+        self._waiters: list[Deferred[None]] = []
         for child in children:
             child.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
         """Ports that only root may open are open; SystemExit as for startService."""
-        with _one_clear_line():
+        with self._one_clear_line():
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def startService(self) -> None:
         """All parts run.
 
         Raises:
-            SystemExit: a port is taken; one clear line says which, and the process ends with status 1.
+            SystemExit: a port is taken; one clear line of the log says which, and the process ends with status 1.
         """
-        with _one_clear_line():
+        with self._one_clear_line():
             super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def stopService(self) -> Deferred[None]:
-        """Fires when all parts have stopped; one that fails does not keep the next from stopping."""
-        Service.stopService(self)
-        done: Deferred[None] = Deferred()
-        self._stop_next(list(self._stop_order), done)
-        return done
+        """Fires when all parts have stopped; one that fails, or hangs, does not keep the next from stopping.
 
-    def _stop_next(self, left: list[Callable[[], Any]], done: Deferred[None]) -> None:
+        Twice does no harm: both fire then.
+        """
+        Service.stopService(self)
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
+        if len(self._waiters) == 1:
+            self._stop_next(list(self._stops))
+        return waiter
+
+    def _stop_next(self, left: list[Stop]) -> None:
         if not left:
-            done.callback(None)
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                waiter.callback(None)
             return
-        stopping: Deferred[Any] = maybeDeferred(left.pop(0))
-        stopping.addErrback(self._failed).addCallback(lambda _: self._stop_next(left, done))
+        stop = left.pop(0)
+        stopping: Deferred[Any] = maybeDeferred(stop.what).addTimeout(stop.time_max_s, self._clock)
+        stopping.addErrback(self._failed).addCallback(lambda _: self._stop_next(left))
 
     def _failed(self, failure: Failure) -> None:
-        self.log.failure("a part did not stop cleanly", failure)
+        if failure.check(TimeoutError):
+            self.log.error("a part did not stop in time, and is left: {reason}", reason=failure.getErrorMessage())
+        else:
+            self.log.failure("a part did not stop cleanly", failure)
 
-
-@contextmanager
-def _one_clear_line() -> Iterator[None]:
-    try:
-        yield
-    except CannotListenError as error:
-        where = f"{error.interface or 'all interfaces'} port {error.port}"
-        raise SystemExit(f"onevalue: cannot listen on {where}: {error.socketError}") from None
+    @contextmanager
+    def _one_clear_line(self) -> Iterator[None]:
+        # In the log, not on standard error: a daemon has none.
+        try:
+            yield
+        except CannotListenError as error:
+            where = f"{error.interface or 'all interfaces'} port {error.port}"
+            self.log.critical("onevalue: cannot listen on {where}: {why}", where=where, why=error.socketError)
+            raise SystemExit(1) from None

@@ -251,6 +251,15 @@ class Store:
         for write in failed + done:
             write.done(write)
 
+    def give_up_waiting(self, error: str) -> None:
+        """The writes that are not in flight have failed; those that are wait on for the end of their commit."""
+        lost = [write for write in self._waiting if not write.in_flight]
+        self._waiting = [write for write in self._waiting if write.in_flight]
+        for write in lost:
+            write.error = NotDurableError(error)
+        for write in lost:
+            write.done(write)
+
     def merge(self, state: State, source: Source) -> bool:
         """`current` is the larger of itself and `state`; True if that is a change.
 

@@ -16,10 +16,10 @@ from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, Broadcaster, quiet_client
 from onevalue.config import LAN, SerfSettings
 from onevalue.debugline import DebugLine
 from onevalue.errors import JournalError
-from onevalue.gossip import GossipService
-from onevalue.journal import IJournal, NullJournal, Peer, open_journal
+from onevalue.gossip import LEAVE_TIME_MAX_S, GossipService
+from onevalue.journal import CLOSE_TIMEOUT_S, IJournal, NullJournal, Peer, open_journal
 from onevalue.keeper import Keeper
-from onevalue.node import Node
+from onevalue.node import Node, Stop
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
@@ -32,10 +32,13 @@ from onevalue.streams import Reactor
 from onevalue.swim.address import to_bytes
 from onevalue.types import Address, Generation, LamportTime
 from onevalue.web.context import Context
-from onevalue.web.service import WebService
+from onevalue.web.service import STOP_GRACE_S, WebService
 from onevalue.writer import Writer
 
 __all__ = ["Options", "makeService"]
+
+STOP_TIME_MAX_S = 1.0
+"""How long the stop of a part may take beyond its own budget, before the next part stops all the same."""
 
 
 def makeService(options: Options) -> IService:
@@ -94,15 +97,18 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     keeper = Keeper(reactor=reactor, store=store, membership=gossip, journal=journal)
     debug = DebugLine(reactor=reactor, store=store, membership=gossip, interval_s=config.debug_interval_s)
     return Node(
+        reactor,
         [broadcaster, keeper, debug, web, gossip],
         [
-            debug.stopService,
-            gossip.stopService,  # first of those that others see: they should know before they miss us
-            broadcaster.stopService,
-            web.stopService,
-            keeper.stopService,
-            writer.when_idle,
-            journal.close,  # last: until here a write may still be on its way to it
+            Stop(debug.stopService, STOP_TIME_MAX_S),
+            # First of those that others see: they should know before they miss us. It has its own budget.
+            Stop(gossip.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
+            Stop(broadcaster.stopService, STOP_TIME_MAX_S),
+            Stop(web.stopService, STOP_GRACE_S + STOP_TIME_MAX_S),
+            Stop(keeper.stopService, STOP_TIME_MAX_S),
+            Stop(writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle
+            # Last: until here a write may still be on its way to it.
+            Stop(journal.close, CLOSE_TIMEOUT_S + STOP_TIME_MAX_S),
         ],
     )
 

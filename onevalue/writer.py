@@ -11,7 +11,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from onevalue.errors import NotReadyError, WriteRefusedError
+from onevalue.errors import NotDurableError, NotReadyError, WriteRefusedError
 from onevalue.journal import IJournal
 from onevalue.spread import Spread
 from onevalue.store import Source, State, Store, Value, Write
@@ -43,16 +43,21 @@ class Writer:
         self._clock = clock
         self._wall_clock = wall_clock
         self._committing = False
+        self._stall: str | None = None  # why the commit under way does not end
         self._idle_waiters: list[Deferred[None]] = []
+        journal.observe_stall(self._stalled)
 
     def write(self, value: Value, if_match: str | None = None) -> Deferred[State]:
         """Fires with the state of the write when it is durable and merged.
 
-        Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it.
+        Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it. While the
+        journal's disk does not answer, writes fail at once, but for those that it has been given already.
         """
         if self._spread.learning:
             wait_s = self._spread.retry_after_s(self._clock())
             return fail(NotReadyError("this node is still learning what its cluster holds", wait_s))
+        if self._stall is not None:
+            return fail(NotDurableError(self._stall))
         done: Deferred[State] = Deferred()
         try:
             self._store.propose(
@@ -91,7 +96,14 @@ class Writer:
         # Those who are told may write again, or ask when all is idle: it still counts as committing meanwhile.
         self._store.end_commit(result.getErrorMessage() if isinstance(result, Failure) else None)
         self._committing = False
+        self._stall = None
         self._commit()
+
+    def _stalled(self, trouble: str) -> None:
+        """Whoever waits behind a commit that does not end hears so now; its own writes when the disk answers."""
+        if self._committing:
+            self._stall = trouble
+            self._store.give_up_waiting(trouble)
 
 
 def _finish(done: Deferred[State], write: Write) -> None:

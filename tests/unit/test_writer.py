@@ -1,6 +1,6 @@
 """The writer: own writes through store and journal, in order, with group commit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -65,6 +65,10 @@ class HandDrivenJournal:
     def status(self) -> Mapping[str, object]:
         """Nothing to tell."""
         return {}
+
+    def observe_stall(self, observer: Callable[[str], None]) -> None:
+        """It is told when the test says so."""
+        self.stall = observer
 
     def close(self) -> Deferred[None]:
         """Fires at once."""
