@@ -7,6 +7,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from onevalue.addresses import host_port
+from onevalue.loglines import shown
 from onevalue.membership import IMembership
 from onevalue.store import Store
 
@@ -41,10 +42,11 @@ class DebugLine(Service):
     def _print(self) -> None:
         try:
             members = self._membership.members()
-            shown = [f"{m.name}@{host_port(m.address, m.port)}={m.status.value}" for m in members[:MEMBERS_SHOWN_MAX]]
-            if len(members) > len(shown):
-                shown.append(f"and {len(members) - len(shown)} more")
-            self.log.info("Members: {members}", members=" ".join(shown))
+            first = members[:MEMBERS_SHOWN_MAX]
+            words = [f"{shown(m.name)}@{host_port(m.address, m.port)}={m.status.value}" for m in first]
+            if len(members) > len(first):
+                words.append(f"and {len(members) - len(first)} more")
+            self.log.info("Members: {members}", members=" ".join(words))
             current = self._store.current
             self.log.info("State: Val: {value} Gen: {gen}", value=current.value, gen=current.generation)
         except Exception:  # noqa: BLE001  # a LoopingCall ends for good at its first error

@@ -1,0 +1,104 @@
+"""The keeper: the journal follows what this node learns beside its own writes."""
+
+from collections.abc import Sequence
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from onevalue.journal import LamportClocks, NullJournal, Peer
+from onevalue.keeper import CLOCKS_INTERVAL_S, Keeper
+from onevalue.membership import Status
+from onevalue.store import Source, State, Store
+from onevalue.types import Generation
+from tests.fakes import FakeMembership, make_member
+
+
+class NotingJournal(NullJournal):
+    """Keeps what it is told to keep."""
+
+    def __init__(self) -> None:
+        self.learnt: list[tuple[int, Source]] = []
+        self.peers: list[list[str]] = []
+        self.clocks: list[LamportClocks] = []
+
+    def learn(self, state: State, source: Source) -> None:
+        """See IJournal."""
+        self.learnt.append((state.generation, source))
+
+    def save_peers(self, peers: Sequence[Peer]) -> None:
+        """See IJournal."""
+        self.peers.append([peer.name for peer in peers])
+
+    def save_clocks(self, clocks: LamportClocks) -> None:
+        """See IJournal."""
+        self.clocks.append(clocks)
+
+
+class TickingMembership(FakeMembership):
+    """Clocks that the test sets; None is a fault."""
+
+    ticks: tuple[int, int, int] | None = (1, 2, 3)
+
+    def clocks(self) -> tuple[int, int, int]:
+        """See IMembership."""
+        if self.ticks is None:
+            raise ZeroDivisionError
+        return self.ticks
+
+
+class KeeperTests(SynchronousTestCase):
+    """Keeper, in virtual time."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.store = Store(State(Generation(0), 42))
+        self.membership = TickingMembership()
+        self.journal = NotingJournal()
+        self.keeper = Keeper(reactor=self.clock, store=self.store, membership=self.membership, journal=self.journal)
+        self.keeper.startService()
+
+    def test_learnt_states_are_kept(self) -> None:
+        """With their source; own writes were durable before anybody saw them, and are not kept again."""
+        self.store.merge(State(Generation(1), 5), Source.EVENT)
+        self.store.merge(State(Generation(2), 6), Source.SET)
+        assert self.journal.learnt == [(1, Source.EVENT)]
+
+    def test_peers_are_those_to_look_for_after_a_restart(self) -> None:
+        """All but this node and those that left; kept when they change, not at each telling."""
+        members = [
+            make_member("n1"),
+            make_member("n2"),
+            make_member("n3", status=Status.FAILED),
+            make_member("n4", status=Status.LEFT),
+        ]
+        self.membership.set_members(*members)
+        self.membership.set_members(*members)
+        assert self.journal.peers == [["n2", "n3"]]
+        self.membership.set_members(make_member("n1"))
+        assert self.journal.peers[1:] == [[]]
+
+    def test_clocks_are_kept_when_they_move(self) -> None:
+        """Looked at each interval, and a last time at the stop."""
+        for _ in range(4):
+            self.clock.advance(CLOCKS_INTERVAL_S)
+        assert self.journal.clocks == [LamportClocks(1, 2, 3)]
+        self.membership.ticks = (4, 5, 6)
+        self.keeper.stopService()
+        assert self.journal.clocks[1:] == [LamportClocks(4, 5, 6)]
+        assert not self.clock.getDelayedCalls()
+
+    def test_a_fault_is_not_the_last_look(self) -> None:
+        """It is logged, and the next look comes."""
+        self.membership.ticks = None
+        self.clock.advance(CLOCKS_INTERVAL_S)
+        assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1  # type: ignore[no-untyped-call]  # Twisted's has no types
+        self.membership.ticks = (1, 1, 1)
+        self.clock.advance(CLOCKS_INTERVAL_S)
+        assert self.journal.clocks == [LamportClocks(1, 1, 1)]
+
+    def test_stopping_twice_or_unstarted_does_no_harm(self) -> None:
+        """No loop is left."""
+        self.keeper.stopService()
+        self.keeper.stopService()
+        Keeper(reactor=self.clock, store=self.store, membership=self.membership, journal=self.journal).stopService()
+        assert not self.clock.getDelayedCalls()
