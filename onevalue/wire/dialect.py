@@ -1,266 +1,210 @@
 """The msgpack dialect of gossip, one value at a time (wire README 1.1): strings and bytes both in the old raw family.
 
-Reading is by hand rather than with the msgpack package, for three reasons: nothing is built that no schema asks for,
-so that a short message cannot claim much memory; reading stops with the number of bytes it lacks, so that streams need
-no guessing; and `nil` becomes the zero value that the schema wants. It must not know any message.
+The msgpack package reads and writes; this module holds what the package cannot:
+
+- It makes room for the entries that an array claims, on each of 1024 levels, before they come: 5 KiB cost 80 MiB (1 GiB
+  in older versions). So nothing is built that no schema asks for: heads are read by themselves, a value is built
+  only if its first byte says that nothing is nested in it, and what is unknown is passed over.
+- It has no bound for the entries of all maps and arrays together, so they are counted here.
+- It looks at the size that a string claims when its bytes are there; `stream` bounds what is waited for.
+
+It must not know any message.
 """
 
-import struct
+from collections.abc import Callable
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]  # comes without types; this module is its typed face
 
 from onevalue.errors import LocalProtocolError, RemoteProtocolError
 
 ENTRIES_MAX = 256
-"""Entries of maps and arrays in one object, nested and unknown ones together, unless the caller allows more."""
+"""Entries of maps and arrays in one object, nested ones together, unless the caller allows more."""
 
-RAW_SIZE_MAX = 8 * 1024 * 1024
-"""Longest string or byte string that is waited for."""
+SCAN_BUFFER_SIZE = 4096
+"""Bytes for which a scanner has room at first."""
 
-NIL = b"\xc0"
 _NIL = 0xC0
-_RAW_HEADS = {0xD9: 1, 0xDA: 2, 0xDB: 4, 0xC4: 1, 0xC5: 2, 0xC6: 4}
-_INT_SIZES = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
-_EXT_HEADS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
-_FIXED_SIZES = {_NIL: 0, 0xC2: 0, 0xC3: 0, 0xCA: 4, 0xCB: 8, 0xD4: 2, 0xD5: 3, 0xD6: 5, 0xD7: 9, 0xD8: 17, **_INT_SIZES}
-_SMALL = [bytes([value]) for value in range(128)]
+_MAPS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
+_ARRAYS = frozenset([*range(0x90, 0xA0), 0xDC, 0xDD])
+_CONTAINERS = _MAPS | _ARRAYS
+_OTHER = object()  # stands for a value that no schema asks for
 
 
 class TruncatedError(RemoteProtocolError):
-    """The object goes on after the last byte; `needed` is a length of data below which it cannot be complete."""
+    """What was to be read goes on after the last byte."""
 
-    def __init__(self, needed: int) -> None:
+    def __init__(self) -> None:
         super().__init__("the bytes end early")
-        self.needed = needed
 
 
 class Reader:
-    """Reads values from `data` at `pos`, and leaves `pos` behind what it read.
+    """Reads values from `data`, from `pos` on, one after the other.
 
     All methods raise RemoteProtocolError for a value of another type or out of range, and TruncatedError, one of
-    these, when the data ends before the value does; `pos` means nothing after either.
+    these, when the data ends before the value does; the reader must not be used after either.
     """
 
-    __slots__ = ("_entries_left", "data", "pos")
+    __slots__ = ("_data", "_entries_left", "_tell", "_unpack", "_unpacker")
 
     def __init__(self, data: bytes | bytearray, pos: int = 0, entries_max: int = ENTRIES_MAX) -> None:
-        self.data = data
-        self.pos = pos
+        self._data = data[pos:]
         self._entries_left = entries_max
+        self._unpacker = msgpack.Unpacker(read_size=max(1, len(self._data)), raw=True)
+        self._unpacker.feed(self._data)
+        self._tell: Callable[[], int] = self._unpacker.tell  # these two run for every value
+        self._unpack: Callable[[], Any] = self._unpacker.unpack
 
-    def byte(self) -> int:
-        """The next byte, whatever it is."""
-        pos = self.pos
-        if pos >= len(self.data):
-            raise TruncatedError(pos + 1)
-        self.pos = pos + 1
-        return self.data[pos]
+    def rest(self) -> bytes:
+        """The bytes after the last value that was read."""
+        return bytes(self._data[self._tell() :])
 
-    def take(self, size: int) -> bytes:
-        """The next `size` bytes, whatever they are."""
-        start = self.pos
-        end = start + size
-        if end > len(self.data):
-            raise TruncatedError(end)
-        self.pos = end
-        return bytes(self.data[start:end])
-
-    def raw_or_nil(self, size_max: int = RAW_SIZE_MAX) -> bytes | None:
-        """The next string or byte string of at most `size_max` bytes, in any of its spellings; None for nil."""
-        lead = self.byte()
-        if 0xA0 <= lead <= 0xBF:
-            size = lead & 0x1F
-        elif lead == _NIL:
-            return None
-        elif lead in _RAW_HEADS:
-            size = self._number(_RAW_HEADS[lead])
-        else:
-            raise RemoteProtocolError(f"must be a string, not msgpack type {lead:#04x}")
-        if size > size_max:
-            raise RemoteProtocolError(f"must have at most {size_max} bytes, not {size}")
-        return self.take(size)
-
-    def raw(self, size_max: int = RAW_SIZE_MAX) -> bytes:
-        """As `raw_or_nil`, with no bytes for nil."""
-        return self.raw_or_nil(size_max) or b""
+    def raw(self, size_max: int) -> bytes:
+        """The next string or byte string of at most `size_max` bytes, in any of its spellings; no bytes for nil."""
+        value: bytes = self._scalar("a string", bytes) or b""
+        if len(value) > size_max:
+            raise RemoteProtocolError(f"must have at most {size_max} bytes, not {len(value)}")
+        return value
 
     def integer(self, low: int, high: int) -> int:
         """The next integer, from `low` to `high`; 0 for nil."""
-        lead = self.byte()
-        if lead <= 0x7F:
-            value = lead
-        elif lead >= 0xE0:
-            value = lead - 0x100
-        elif lead == _NIL:
-            value = 0
-        elif lead in _INT_SIZES:
-            value = int.from_bytes(self.take(_INT_SIZES[lead]), "big", signed=lead >= 0xD0)
-        else:
-            raise RemoteProtocolError(f"must be an integer, not msgpack type {lead:#04x}")
+        value: int = self._scalar("an integer", int) or 0
         if not low <= value <= high:
             raise RemoteProtocolError(f"must be from {low} to {high}, not {value}")
         return value
 
     def boolean(self) -> bool:
         """The next boolean; 0 and 1 will do, as they do for real nodes; False for nil."""
-        lead = self.byte()
-        if lead not in {0x00, 0x01, _NIL, 0xC2, 0xC3}:
-            raise RemoteProtocolError(f"must be true or false, not msgpack type {lead:#04x}")
-        return lead in {0x01, 0xC3}
+        if self._lead() > 1:
+            return bool(self._scalar("true or false", bool))
+        return bool(self._unpack())
 
     def float64(self) -> float:
         """The next float of either width, perhaps not finite; 0.0 for nil."""
-        lead = self.byte()
-        if lead == 0xCB:
-            return float(struct.unpack(">d", self.take(8))[0])
-        if lead == 0xCA:
-            return float(struct.unpack(">f", self.take(4))[0])
-        if lead == _NIL:
-            return 0.0
-        raise RemoteProtocolError(f"must be a float, not msgpack type {lead:#04x}")
+        value: float | None = self._scalar("a float", float)
+        return 0.0 if value is None else value
+
+    def nil(self) -> bool:
+        """Whether nil comes next; if so, it is read."""
+        if self._lead() != _NIL:
+            return False
+        self._unpacker.skip()
+        return True
 
     def array_size(self) -> int:
         """How many entries follow; 0 for nil."""
-        lead = self.byte()
-        size = self._array_size(lead)
-        if size is None:
-            raise RemoteProtocolError(f"must be an array, not msgpack type {lead:#04x}")
-        return self._charge(size)
+        return self._size("an array", _ARRAYS, self._unpacker.read_array_header)
 
     def map_size(self) -> int:
         """How many pairs of key and value follow; 0 for nil."""
-        lead = self.byte()
-        size = self._map_size(lead)
-        if size is None:
-            raise RemoteProtocolError(f"must be a map, not msgpack type {lead:#04x}")
-        return self._charge(size)
+        return self._size("a map", _MAPS, self._unpacker.read_map_header)
 
     def fields_size(self) -> tuple[int, bool]:
         """How many fields of a struct follow, and whether each has its key before it; (0, True) for nil."""
-        lead = self.byte()
-        size = self._map_size(lead)
-        if size is not None:
-            return self._charge(size), True
-        size = self._array_size(lead)
-        if size is None:
-            raise RemoteProtocolError(f"must be a map, not msgpack type {lead:#04x}")
-        return self._charge(size), False
+        if self._lead() in _ARRAYS:
+            return self.array_size(), False
+        return self.map_size(), True
 
     def skip(self) -> None:
-        """Leave out the next value of any type, and all that is in it."""
-        left = 1
-        while left:
-            left += self._skip_head() - 1
+        """Leave out the next value of any type, and all that is in it; nothing is built."""
+        _skip(self._unpacker)
 
-    def _skip_head(self) -> int:
-        """Leave out a value but for its entries; returns how many values follow as its entries."""
-        lead = self.byte()
-        if lead <= 0x7F or lead >= 0xE0:
-            return 0
-        size = self._array_size(lead)
-        if size is not None:
-            return self._charge(size)
-        size = self._map_size(lead)
-        if size is not None:
-            return 2 * self._charge(size)
-        if 0xA0 <= lead <= 0xBF:
-            length = lead & 0x1F
-        elif lead in _FIXED_SIZES:
-            length = _FIXED_SIZES[lead]
-        elif lead in _RAW_HEADS:
-            length = self._number(_RAW_HEADS[lead])
-        elif lead in _EXT_HEADS:
-            length = self._number(_EXT_HEADS[lead]) + 1
-        else:
-            raise RemoteProtocolError(f"msgpack has no type {lead:#04x}")
-        if length > RAW_SIZE_MAX:
-            raise RemoteProtocolError(f"must have at most {RAW_SIZE_MAX} bytes, not {length}")
-        self.take(length)
-        return 0
+    def _scalar(self, wanted: str, kind: type) -> Any:
+        """The next value, of exactly this type (true is no integer), or None for nil."""
+        try:
+            lead = self._data[self._tell()]
+            value = _OTHER if lead in _CONTAINERS else self._unpack()
+        except (IndexError, msgpack.OutOfData):
+            raise TruncatedError from None
+        except ValueError:  # no type has this first byte, or an extension is odd
+            value = _OTHER
+        if value is None or type(value) is kind:
+            return value
+        raise _unlike(wanted, lead)
 
-    def _array_size(self, lead: int) -> int | None:
-        if 0x90 <= lead <= 0x9F:
-            return lead & 0x0F
-        if lead in {0xDC, 0xDD}:
-            return self._number(2 if lead == 0xDC else 4)
-        return 0 if lead == _NIL else None
-
-    def _map_size(self, lead: int) -> int | None:
-        if 0x80 <= lead <= 0x8F:
-            return lead & 0x0F
-        if lead in {0xDE, 0xDF}:
-            return self._number(2 if lead == 0xDE else 4)
-        return 0 if lead == _NIL else None
-
-    def _number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "big")
-
-    def _charge(self, entries: int) -> int:
-        self._entries_left -= entries
+    def _size(self, wanted: str, leads: frozenset[int], read_head: Callable[[], int]) -> int:
+        """How many entries the head that comes next claims, which may be one of `leads` or nil."""
+        lead = self._lead()
+        if lead not in leads:
+            if self.nil():
+                return 0
+            raise _unlike(wanted, lead)
+        try:
+            size = read_head()
+        except msgpack.OutOfData:
+            raise TruncatedError from None
+        except ValueError:  # above a bound that the package in pure Python has for heads, much higher than ours
+            size = self._entries_left + 1
+        self._entries_left -= size
         if self._entries_left < 0:
             raise RemoteProtocolError("has more entries than a message of its kind can need")
-        return entries
+        return size
+
+    def _lead(self) -> int:
+        """The first byte of the next value, which tells its type."""
+        try:
+            return self._data[self._tell()]
+        except IndexError:
+            raise TruncatedError from None
 
 
-def pack_raw(value: bytes) -> bytes:
-    """A string or byte string, in the shortest form of the raw family."""
-    size = len(value)
-    if size < 32:
-        return bytes([0xA0 | size]) + value
-    if size < 1 << 16:
-        return struct.pack(">BH", 0xDA, size) + value
-    return struct.pack(">BI", 0xDB, size) + value
+class Scanner:
+    """Finds where the objects end that follow each other in growing data, from `pos` on, and builds nothing.
+
+    The data must not grow above `size_max` bytes. Of an object whose end has not come a copy is held.
+    """
+
+    def __init__(self, pos: int, size_max: int) -> None:
+        self._start = self._fed = pos
+        self._unpacker = msgpack.Unpacker(read_size=min(SCAN_BUFFER_SIZE, size_max), max_buffer_size=size_max)
+
+    def end(self, data: bytearray) -> int | None:
+        """The position behind the next object, None while it is not all there; `data` may grow between calls.
+
+        No byte is looked at twice, in whatever pieces they come.
+
+        Raises:
+            RemoteProtocolError: no object begins like this; the scanner must not be used again.
+        """
+        if len(data) > self._fed:
+            self._unpacker.feed(data[self._fed :])
+            self._fed = len(data)
+        try:
+            _skip(self._unpacker)
+        except TruncatedError:
+            return None
+        return self._start + int(self._unpacker.tell())
+
+
+def pack(value: Any) -> bytes:
+    """The bytes of None, booleans, integers of 64 bits, floats, and of bytes, sequences and dicts of them, in order.
+
+    Each takes the shortest form, floats eight bytes, and bytes the old raw family.
+    """
+    data: bytes = msgpack.packb(value, use_bin_type=False)
+    return data
 
 
 def text_bytes(value: str) -> bytes:
-    """A text as UTF-8; surrogate escapes become the bytes that they stand for."""
+    """A text as UTF-8; surrogate escapes become the bytes that they stand for.
+
+    Raises:
+        LocalProtocolError: it has other surrogates.
+    """
     try:
         return value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise LocalProtocolError(f"{value!r} is no text that can be sent: {error.reason}") from None
 
 
-def pack_integer(value: int) -> bytes:
-    """An integer of at most 64 bits: unsigned in the shortest form if it is not negative, else signed likewise."""
-    if 0 <= value < 128:
-        return _SMALL[value]
-    if value >= 0:
-        size, lead = _width(value.bit_length()), {1: 0xCC, 2: 0xCD, 4: 0xCE, 8: 0xCF}
-    elif value >= -32:
-        return bytes([0x100 + value])
-    else:
-        size, lead = _width((-value - 1).bit_length() + 1), {1: 0xD0, 2: 0xD1, 4: 0xD2, 8: 0xD3}
-    return bytes([lead[size]]) + value.to_bytes(size, "big", signed=value < 0)
+def _skip(unpacker: Any) -> None:
+    try:
+        unpacker.skip()
+    except msgpack.OutOfData:
+        raise TruncatedError from None
+    except (ValueError, RecursionError):  # the latter from older packages in pure Python
+        raise RemoteProtocolError("has what is no msgpack, or is nested too deep") from None
 
 
-def pack_boolean(value: bool) -> bytes:
-    """True or false."""
-    return b"\xc3" if value else b"\xc2"
-
-
-def pack_float64(value: float) -> bytes:
-    """A float, always with eight bytes."""
-    return struct.pack(">Bd", 0xCB, value)
-
-
-def pack_array_size(size: int) -> bytes:
-    """The head of an array of `size` entries."""
-    return _head(size, 0x90, 0xDC)
-
-
-def pack_map_size(size: int) -> bytes:
-    """The head of a map of `size` pairs."""
-    return _head(size, 0x80, 0xDE)
-
-
-def _head(size: int, fix: int, lead16: int) -> bytes:
-    if size < 16:
-        return bytes([fix | size])
-    if size < 1 << 16:
-        return struct.pack(">BH", lead16, size)
-    return struct.pack(">BI", lead16 + 1, size)
-
-
-def _width(bits: int) -> int:
-    for size in (1, 2, 4, 8):
-        if bits <= 8 * size:
-            return size
-    raise LocalProtocolError("an integer on the wire has at most 64 bits")
+def _unlike(wanted: str, lead: int) -> RemoteProtocolError:
+    return RemoteProtocolError(f"must be {wanted}, not msgpack type {lead:#04x}")

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from onevalue.errors import RemoteProtocolError
 from onevalue.wire import schema
-from onevalue.wire.dialect import Reader, pack_array_size
+from onevalue.wire.dialect import Reader, pack
 from onevalue.wire.message_ids import SerfMessageId, serf_message_name
 from onevalue.wire.schema import META_SIZE_MAX, Field, Struct
 
@@ -75,7 +75,7 @@ class TagFilter:
 
 
 _TEXT = schema.text(TEXT_SIZE_MAX)
-_KEY_REQUEST = Struct(KeyRequest, Field("Key", "key", schema.octets(KEY_SIZE_MAX, empty=b"\xa0")))
+_KEY_REQUEST = Struct(KeyRequest, Field("Key", "key", schema.octets(KEY_SIZE_MAX, empty=b"")))
 _KEY_RESPONSE = Struct(
     KeyResponse,
     Field("Result", "result", schema.BOOLEAN),
@@ -100,7 +100,7 @@ _CONFLICT_MEMBER = Struct(
 )
 _UNKNOWN = ConflictMember("", b"", 0, {}, 0, 0, 0, 0, 0, 0, 0)
 _CONFLICT_ANSWER = schema.optional(schema.nested(_CONFLICT_MEMBER, _UNKNOWN))
-_NAMES = schema.array(schema.NAME)
+_NAMES = schema.array(schema.NAME, empty=())
 _TAG = Struct(TagFilter, Field("Tag", "tag", _TEXT), Field("Expr", "expression", _TEXT))
 
 
@@ -134,7 +134,7 @@ def decode_key_response(payload: bytes) -> KeyResponse:
 
 def encode_conflict_answer(member: ConflictMember | None) -> bytes:
     """The payload of an answer to a conflict query; None: nobody is known by that name."""
-    return bytes([SerfMessageId.CONFLICT_RESPONSE]) + _CONFLICT_ANSWER.pack(member)
+    return bytes([SerfMessageId.CONFLICT_RESPONSE]) + pack(_CONFLICT_ANSWER.plain(member))
 
 
 def decode_conflict_answer(payload: bytes) -> ConflictMember | None:
@@ -150,7 +150,7 @@ def encode_filter(wanted: NodeFilter | TagFilter) -> bytes:
     """One entry of a query's filters."""
     if isinstance(wanted, TagFilter):
         return bytes([_TAG_FILTER]) + _TAG.pack(wanted)
-    return bytes([_NODE_FILTER]) + pack_array_size(len(wanted.names)) + b"".join(map(schema.NAME.pack, wanted.names))
+    return bytes([_NODE_FILTER]) + pack(_NAMES.plain(wanted.names))
 
 
 def decode_filter(data: bytes) -> NodeFilter | TagFilter:

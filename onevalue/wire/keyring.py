@@ -87,18 +87,18 @@ class Keyring:
 
         Raises:
             RemoteProtocolError: as `decrypt`, or it is not encrypted, or claims more than `size_max` bytes, or is not
-                all there (TruncatedError, which tells how much it needs).
+                all there (TruncatedError).
         """
         if data[:1] not in {b"", bytes([MessageId.ENCRYPT])}:
             raise RemoteProtocolError("the stream is not encrypted, and this node has a key")
         if len(data) < STREAM_HEAD_SIZE:
-            raise TruncatedError(STREAM_HEAD_SIZE)
+            raise TruncatedError
         head = data[:STREAM_HEAD_SIZE]
         end = STREAM_HEAD_SIZE + int.from_bytes(head[1:], "big")
         if end > size_max:
             raise RemoteProtocolError(f"a stream of more than {size_max} bytes")
         if len(data) < end:
-            raise TruncatedError(end)
+            raise TruncatedError
         return self.decrypt(data[STREAM_HEAD_SIZE:end], head + label)
 
 

@@ -27,10 +27,10 @@ def split_label(data: bytes) -> tuple[bytes, bytes]:
     if data[:1] != bytes([MessageId.LABEL]):
         return b"", data
     if len(data) < 2:
-        raise TruncatedError(2)
+        raise TruncatedError
     end = 2 + data[1]
     if end == 2:
         raise RemoteProtocolError("a label has at least one byte")
     if len(data) < end:
-        raise TruncatedError(end)
+        raise TruncatedError
     return data[2:end], data[end:]

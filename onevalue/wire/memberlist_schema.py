@@ -29,6 +29,9 @@ ERROR_SIZE_MAX = 4096
 PAYLOAD_SIZE_MAX = 1 << 16
 """Bytes of the payload of an ack."""
 
+COMPRESSED_SIZE_MAX = 8 * 1024 * 1024
+"""Bytes of what is in a compress message, as it comes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
@@ -71,7 +74,7 @@ _SOURCE = (
     Field("SourcePort", "source_port", schema.U16, omit=True),
     Field("SourceNode", "source_node", schema.NAME, omit=True),
 )
-_ACK_PAYLOAD = schema.optional(schema.octets(PAYLOAD_SIZE_MAX, empty=b"\xa0"))
+_ACK_PAYLOAD = schema.optional(schema.octets(PAYLOAD_SIZE_MAX, empty=b""))
 
 STRUCTS: dict[MessageId, Struct[Any]] = {
     MessageId.PING: Struct(Ping, _SEQ_NO, _NODE, *_SOURCE),
@@ -115,7 +118,7 @@ MESSAGE_IDS = {
 COMPRESSED = Struct(
     Compressed,
     Field("Algo", "algorithm", schema.U8),
-    Field("Buf", "buffer", schema.octets(1 << 24)),  # the reader waits for less (RAW_SIZE_MAX)
+    Field("Buf", "buffer", schema.octets(COMPRESSED_SIZE_MAX)),
 )
 PUSH_PULL_HEADER = Struct(
     PushPullHeader,

@@ -10,18 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from onevalue.errors import LocalProtocolError, RemoteProtocolError
-from onevalue.wire.dialect import (
-    NIL,
-    Reader,
-    TruncatedError,
-    pack_array_size,
-    pack_boolean,
-    pack_float64,
-    pack_integer,
-    pack_map_size,
-    pack_raw,
-    text_bytes,
-)
+from onevalue.wire.dialect import Reader, TruncatedError, pack, text_bytes
 
 NAME_LENGTH_MAX = 512
 """Bytes of the name of a node, which must fit a packet beside its meta.
@@ -34,19 +23,22 @@ META_SIZE_MAX = 512
 
 VSN_SIZE = 6
 
+FIELD_KEY_SIZE_MAX = 1 << 16
+"""Bytes of the key of a field; real ones have 14 at most."""
+
 _T = TypeVar("_T")
 _U = TypeVar("_U")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[_T]):
-    """A kind of value: how it is read and written, and what stands for a missing one.
+    """A kind of value: how it is read, what `dialect.pack` takes for it, and what stands for a missing one.
 
-    `read` raises RemoteProtocolError for what is not of the kind, `pack` LocalProtocolError for what cannot be sent.
+    `read` raises RemoteProtocolError for what is not of the kind, `plain` LocalProtocolError for what cannot be sent.
     """
 
     read: Callable[[Reader], _T]
-    pack: Callable[[_T], bytes]
+    plain: Callable[[_T], Any]
     zero: _T
 
 
@@ -66,11 +58,11 @@ class Struct(Generic[_T]):
 
     def __init__(self, make: Callable[..., _T], *fields: Field) -> None:
         self._make = make
-        self._fields = fields
+        self._by_index = dict(enumerate(fields))
         self._by_key = {field.key.encode(): field for field in fields}
         self._required = [field for field in fields if field.required]
         self._zeros = {field.attribute: field.kind.zero for field in fields}
-        self._sorted = [(pack_raw(key), self._by_key[key]) for key in sorted(self._by_key)]
+        self._sorted = sorted(self._by_key.items())
 
     def read(self, reader: Reader) -> _T:
         """The object that comes next.
@@ -81,7 +73,7 @@ class Struct(Generic[_T]):
         values = self._zeros.copy()
         size, keyed = reader.fields_size()
         for index in range(size):
-            field = self._next_field(reader, index, keyed=keyed)
+            field = self._by_key.get(reader.raw(FIELD_KEY_SIZE_MAX)) if keyed else self._by_index.get(index)
             if field is None:
                 reader.skip()
                 continue
@@ -102,22 +94,20 @@ class Struct(Generic[_T]):
         Raises:
             LocalProtocolError: a field (named) holds what its kind cannot carry.
         """
-        parts = [b""]
+        return pack(self.plain(value))
+
+    def plain(self, value: _T) -> dict[bytes, Any]:
+        """The map, its keys in byte order; raises as `pack`."""
+        fields: dict[bytes, Any] = {}
         for key, field in self._sorted:
             content = getattr(value, field.attribute)
             if field.omit and not content:
                 continue
             try:
-                parts += (key, field.kind.pack(content))
+                fields[key] = field.kind.plain(content)
             except LocalProtocolError as error:
                 raise LocalProtocolError(f"{field.key} {error}") from None
-        parts[0] = pack_map_size(len(parts) // 2)
-        return b"".join(parts)
-
-    def _next_field(self, reader: Reader, index: int, *, keyed: bool) -> Field | None:
-        if keyed:
-            return self._by_key.get(reader.raw())
-        return self._fields[index] if index < len(self._fields) else None
+        return fields
 
 
 def text(size_max: int) -> Kind[str]:
@@ -126,48 +116,48 @@ def text(size_max: int) -> Kind[str]:
     def read(reader: Reader) -> str:
         return reader.raw(size_max).decode("utf-8", "surrogateescape")
 
-    def pack(value: str) -> bytes:
-        return pack_raw(_sized(text_bytes(value), size_max))
+    def plain(value: str) -> bytes:
+        return _sized(text_bytes(value), size_max)
 
-    return Kind(read, pack, "")
+    return Kind(read, plain, "")
 
 
-def octets(size_max: int, *, empty: bytes = NIL) -> Kind[bytes]:
+def octets(size_max: int, *, empty: bytes | None = None) -> Kind[bytes]:
     """Bytes, at most `size_max`; none of them travel as `empty`, which is nil unless told otherwise."""
 
     def read(reader: Reader) -> bytes:
         return reader.raw(size_max)
 
-    def pack(value: bytes) -> bytes:
-        return pack_raw(_sized(value, size_max)) if value else empty
+    def plain(value: bytes) -> bytes | None:
+        return _sized(value, size_max) if value else empty
 
-    return Kind(read, pack, b"")
+    return Kind(read, plain, b"")
 
 
 def integer(low: int, high: int) -> Kind[int]:
-    """An integer from `low` to `high`."""
+    """An integer from `low` to `high`, which must be of 64 bits."""
 
     def read(reader: Reader) -> int:
         return reader.integer(low, high)
 
-    def pack(value: int) -> bytes:
+    def plain(value: int) -> int:
         if not low <= value <= high:
             raise LocalProtocolError(f"must be from {low} to {high}, not {value}")
-        return pack_integer(value)
+        return int(value)  # a boolean would travel as one
 
-    return Kind(read, pack, 0)
+    return Kind(read, plain, 0)
 
 
-def array(kind: Kind[_T], *, empty: bytes = NIL) -> Kind[tuple[_T, ...]]:
-    """Any number of values of one kind; none of them travel as `empty`."""
+def array(kind: Kind[_T], *, empty: tuple[()] | None = None) -> Kind[tuple[_T, ...]]:
+    """Any number of values of one kind; none of them travel as `empty`, which is nil unless told otherwise."""
 
     def read(reader: Reader) -> tuple[_T, ...]:
-        return tuple(kind.read(reader) for _ in range(reader.array_size()))
+        return tuple([kind.read(reader) for _ in range(reader.array_size())])
 
-    def pack(values: tuple[_T, ...]) -> bytes:
-        return pack_array_size(len(values)) + b"".join(map(kind.pack, values)) if values else empty
+    def plain(values: tuple[_T, ...]) -> list[Any] | tuple[()] | None:
+        return [kind.plain(value) for value in values] if values else empty
 
-    return Kind(read, pack, ())
+    return Kind(read, plain, ())
 
 
 def mapping(keys: Kind[_T], values: Kind[_U]) -> Kind[dict[_T, _U]]:
@@ -176,26 +166,22 @@ def mapping(keys: Kind[_T], values: Kind[_U]) -> Kind[dict[_T, _U]]:
     def read(reader: Reader) -> dict[_T, _U]:
         return {keys.read(reader): values.read(reader) for _ in range(reader.map_size())}
 
-    def pack(pairs: dict[_T, _U]) -> bytes:
-        entries = [keys.pack(key) + values.pack(value) for key, value in pairs.items()]
-        return pack_map_size(len(entries)) + b"".join(entries)
+    def plain(pairs: dict[_T, _U]) -> dict[Any, Any]:
+        return {keys.plain(key): values.plain(value) for key, value in pairs.items()}
 
-    return Kind(read, pack, {})
+    return Kind(read, plain, {})
 
 
 def optional(kind: Kind[_T]) -> Kind[_T | None]:
     """A value of the kind, or None, which travels as nil."""
 
     def read(reader: Reader) -> _T | None:
-        if reader.byte() == NIL[0]:
-            return None
-        reader.pos -= 1
-        return kind.read(reader)
+        return None if reader.nil() else kind.read(reader)
 
-    def pack(value: _T | None) -> bytes:
-        return NIL if value is None else kind.pack(value)
+    def plain(value: _T | None) -> Any:
+        return None if value is None else kind.plain(value)
 
-    return Kind(read, pack, None)
+    return Kind(read, plain, None)
 
 
 def converted(kind: Kind[_T], decode: Callable[[_T], _U], encode: Callable[[_U], _T]) -> Kind[_U]:
@@ -204,15 +190,15 @@ def converted(kind: Kind[_T], decode: Callable[[_T], _U], encode: Callable[[_U],
     def read(reader: Reader) -> _U:
         return decode(kind.read(reader))
 
-    def pack(value: _U) -> bytes:
-        return kind.pack(encode(value))
+    def plain(value: _U) -> Any:
+        return kind.plain(encode(value))
 
-    return Kind(read, pack, decode(kind.zero))
+    return Kind(read, plain, decode(kind.zero))
 
 
 def nested(struct: Struct[_T], zero: _T) -> Kind[_T]:
     """A struct as a field of another; `zero` stands for a missing one."""
-    return Kind(struct.read, struct.pack, zero)
+    return Kind(struct.read, struct.plain, zero)
 
 
 def _sized(value: bytes, size_max: int) -> bytes:
@@ -246,8 +232,8 @@ def _sent_vsn(value: bytes) -> bytes:
     return value
 
 
-BOOLEAN = Kind(Reader.boolean, pack_boolean, zero=False)
-FLOAT64 = Kind(Reader.float64, pack_float64, 0.0)
+BOOLEAN = Kind(Reader.boolean, bool, zero=False)
+FLOAT64 = Kind(Reader.float64, float, 0.0)
 U8 = integer(0, (1 << 8) - 1)
 U16 = integer(0, (1 << 16) - 1)
 U32 = integer(0, (1 << 32) - 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from onevalue.errors import ConfigError, RemoteProtocolError
 from onevalue.wire import schema
-from onevalue.wire.dialect import Reader
+from onevalue.wire.dialect import Reader, pack
 from onevalue.wire.message_ids import SerfMessageId, serf_message_name
 from onevalue.wire.schema import META_SIZE_MAX, Field, Struct
 from onevalue.wire.serf_messages import (
@@ -94,7 +94,7 @@ _STRUCTS: dict[int, Struct[Any]] = {
         SerfState,
         _LTIME,
         Field("StatusLTimes", "status_ltimes", schema.mapping(schema.NAME, schema.U64)),
-        Field("LeftMembers", "left_members", schema.array(schema.NAME, empty=b"\x90")),
+        Field("LeftMembers", "left_members", schema.array(schema.NAME, empty=())),
         Field("EventLTime", "event_ltime", schema.U64),
         Field("Events", "events", _SLOTS),
         Field("QueryLTime", "query_ltime", schema.U64),
@@ -181,7 +181,7 @@ def encode_tags(tags: Mapping[str, str]) -> bytes:
     Raises:
         ConfigError: tags come from the user; these need more than META_SIZE_MAX bytes.
     """
-    meta = bytes([TAGS_BYTE]) + _TAGS.pack(dict(tags))
+    meta = bytes([TAGS_BYTE]) + pack(_TAGS.plain(dict(tags)))
     if len(meta) > META_SIZE_MAX:
         raise ConfigError(f"tags need {len(meta)} bytes, and {META_SIZE_MAX} is the most that travels: shorten them")
     return meta
@@ -206,7 +206,7 @@ def _read_query(reader: Reader) -> Query:
 
 def _read_relay(reader: Reader) -> Relay:
     header = _RELAY_HEADER.read(reader)
-    inner = bytes(reader.data[reader.pos :])
+    inner = reader.rest()
     if not header.dest.addr or not inner:
         raise RemoteProtocolError("has no destination or no message")
     return Relay(header.dest.addr, header.dest.port, header.dest_name, inner, header.dest.zone)

@@ -74,14 +74,13 @@ class KeyringTests(SynchronousTestCase):
                 keyring(OLD).decrypt(data, b"")
 
     def test_streams_authenticate_their_head_and_label(self) -> None:
-        """They tell how much they need, and ignore what follows."""
+        """They tell when they are not all there, and ignore what follows."""
         ring = keyring(OLD)
         sealed = ring.seal_stream(b"value", b"blue")
         assert ring.open_stream(sealed + b"more", 100, b"blue") == b"value"
-        for size, needed in [(0, STREAM_HEAD_SIZE), (4, STREAM_HEAD_SIZE), (5, len(sealed)), (20, len(sealed))]:
-            with pytest.raises(TruncatedError) as caught:
+        for size in (0, STREAM_HEAD_SIZE - 1, STREAM_HEAD_SIZE, len(sealed) - 1):
+            with pytest.raises(TruncatedError):
                 ring.open_stream(sealed[:size], 100, b"blue")
-            assert caught.value.needed == needed
         for data, size_max, label in [
             (sealed, 100, b""),
             (sealed, len(sealed) - 1, b"blue"),
@@ -123,7 +122,6 @@ class LabelTests(SynchronousTestCase):
         """No bytes, or not all of them there yet."""
         with pytest.raises(RemoteProtocolError, match="at least one byte"):
             split_label(b"\xf4\x00data")
-        for size, needed in [(1, 2), (2, 6), (5, 6)]:
-            with pytest.raises(TruncatedError) as caught:
+        for size in (1, 2, 5):
+            with pytest.raises(TruncatedError):
                 split_label(b"\xf4\x04blue"[:size])
-            assert caught.value.needed == needed

@@ -1,5 +1,6 @@
 """Serf's messages, tags, filters, internal queries and coordinates: tolerance, refusals and bounds."""
 
+import tracemalloc
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # has no types; an independent writer of what peers may send
@@ -40,6 +41,9 @@ from onevalue.wire.serf_messages import (
     SerfState,
     UserEventMessage,
 )
+
+MEMORY_MAX = 100_000
+"""Bytes that reading a short message may take for a while; the package itself needs half of them."""
 
 T0, T1, T9 = LamportTime(0), LamportTime(1), LamportTime(9)
 
@@ -113,6 +117,18 @@ class SerfMessageTests(SynchronousTestCase):
         head = b"\xdd" + (STATE_ENTRIES_MAX + 1).to_bytes(4, "big")
         with pytest.raises(RemoteProtocolError, match="entries"):
             decode_serf(b"\x02\x81\xabLeftMembers" + head)
+
+    def test_claims_of_a_state_take_no_memory(self) -> None:
+        """Heads that claim as many entries as a state may have, each in the one before, are refused unbuilt."""
+        claims = (b"\xdd" + STATE_ENTRIES_MAX.to_bytes(4, "big")) * 1000
+        for start in (b"\xabLeftMembers", b"\xa6Events", b"\xacStatusLTimes", b"\xa5LTime", b"\xa1x"):
+            self.addCleanup(tracemalloc.stop)
+            tracemalloc.start()
+            with pytest.raises(RemoteProtocolError):
+                decode_serf(b"\x02\x81" + start + claims)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < MEMORY_MAX, start
 
     def test_the_bytes_are_those_of_an_independent_writer(self) -> None:
         """An empty payload and no events are nil, no left members are an empty array."""

@@ -9,7 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import LocalProtocolError, RemoteProtocolError
 from onevalue.types import Incarnation, SequenceNumber
+from onevalue.wire import stream
 from onevalue.wire.codec import encode_compressed, encode_message
+from onevalue.wire.dialect import Reader
 from onevalue.wire.messages import Ack, Err, Nack, NodeState, NodeStatus, Ping, PushPull, StreamMessage, User
 from onevalue.wire.stream import PUSH_PULL_NODES_MAX, STREAM_SIZE_MAX, StreamDecoder, encode_stream
 
@@ -35,6 +37,13 @@ def push_pull(*nodes: dict[str, Any], count: int | None = None, user_state_size:
     """A push/pull of any node states."""
     header = {"Join": False, "Nodes": len(nodes) if count is None else count, "UserStateLen": user_state_size}
     return objects(6, header, *nodes)
+
+
+def feed_in_pieces(data: bytes, size: int) -> StreamMessage | None:
+    """What a decoder says in the end to data that comes in pieces of this size."""
+    decoder = StreamDecoder()
+    answers = [decoder.feed(data[start : start + size]) for start in range(0, len(data), size)]
+    return answers[-1]
 
 
 class StreamTests(SynchronousTestCase):
@@ -70,22 +79,32 @@ class StreamTests(SynchronousTestCase):
                 assert decoder.feed(b"more") == PUSH_PULL
 
     def test_a_long_message_is_not_read_again_with_each_byte(self) -> None:
-        """The decoder knows how many bytes it lacks, and does not look before they are there."""
-        data = encode_stream(User(bytes(100_000)), compress=False)
-        decoder = StreamDecoder()
-        decoder.feed(data[:20])
-        assert decoder._needed == len(data)
-        compressed = encode_stream(User(bytes(range(256)) * 400), compress=True)
-        decoder = StreamDecoder()
-        decoder.feed(compressed[:20])
-        assert decoder._needed == len(compressed)
+        """It is read when it is whole, and what is in it is only once."""
+        for compress in (False, True):
+            read = self._sizes_read()
+            data = encode_stream(User(bytes(range(256)) * 40), compress=compress)
+            message = feed_in_pieces(data, 7)
+            assert message == User(bytes(range(256)) * 40)
+            assert len(read) == 1 + compress
 
     def test_node_states_are_read_once(self) -> None:
         """What was read of a push/pull is not read again when more comes."""
-        data = encode_stream(PushPull(join=False, nodes=(NODE,) * 1000), compress=False)
-        decoder = StreamDecoder()
-        decoder.feed(data[:-1])
-        assert decoder._pos > len(data) - 200
+        read = self._sizes_read()
+        data = encode_stream(PushPull(join=False, nodes=(NODE,) * 100), compress=False)
+        assert feed_in_pieces(data, 7) == PushPull(join=False, nodes=(NODE,) * 100)
+        assert sum(read) == len(data) - 1
+
+    def _sizes_read(self) -> list[int]:
+        """Gets the size of each piece of data that a decoder reads from now on."""
+        sizes: list[int] = []
+
+        class NotedReader(Reader):
+            def __init__(self, data: bytes | bytearray, pos: int = 0) -> None:
+                sizes.append(len(data))
+                super().__init__(data, pos)
+
+        self.patch(stream, "Reader", NotedReader)  # type: ignore[no-untyped-call]  # Twisted has no types here
+        return sizes
 
     def test_structs_of_a_push_pull_may_be_arrays(self) -> None:
         """In the order of memberlist's declaration."""
@@ -137,15 +156,27 @@ class StreamRefusalTests(SynchronousTestCase):
         self.refused(objects(9, {"Algo": 0, "Buf": b"\xff\xff"}), "LZW")
 
     def test_sizes_are_bounded(self) -> None:
-        """What comes and what it expands to; a claim is refused before its bytes come."""
+        """What comes and what it expands to; nothing is kept above the bound, whatever is claimed."""
         data = encode_stream(User(bytes(2000)), compress=True)
         assert StreamDecoder(2100).feed(data) == User(bytes(2000))
         with pytest.raises(RemoteProtocolError, match="LZW data of more than 1999 bytes"):
             StreamDecoder(1999).feed(data)
+        for claim in (
+            b"\x09\x82\xa4Algo\x00\xa3Buf\xda\xff\xff",
+            b"\x09\x82\xa4Algo\x00\xa3Buf\xdb\xff\xff\xff\xff",
+            b"\x00\x81\xa4Node\xdb\xff\xff\xff\xff",
+            b"\x00\x81\xa1x\xdd\xff\xff\xff\xff",
+        ):
+            decoder = StreamDecoder(100)
+            with pytest.raises(RemoteProtocolError):
+                decoder.feed(claim + bytes(100))
+            assert len(decoder._data) == 100
+        for start in (objects(8, {"UserMsgLen": 99}), push_pull(user_state_size=99)):
+            with pytest.raises(RemoteProtocolError, match="more than 100 bytes"):
+                StreamDecoder(100).feed(start)
         with pytest.raises(RemoteProtocolError, match="more than 100 bytes"):
-            StreamDecoder(100).feed(objects(9, {"Algo": 0})[:1] + b"\x82\xa4Algo\x00\xa3Buf\xda\xff\xff")
-        self.refused(b"\x09\x82\xa4Algo\x00\xa3Buf\xdb\xff\xff\xff\xff", "at most")
-        self.refused(b"\x00\x81\xa4Node\xdb\xff\xff\xff\xff", "Node must have at most")
+            StreamDecoder(100).feed(b"\x00\x81\xa4Node\xda\xff\xff" + bytes(100))
+        self.refused(b"\x00\x81\xa4Node\xda\x02\x01" + bytes(0x201), "Node must have at most")
 
     def test_streams_that_nobody_reads_are_not_built(self) -> None:
         """A bug of ours."""
