@@ -20,7 +20,7 @@ ENVIRON = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"}
 HTTP_CALL = """
 import http.client, sys
 method, host, port, path = sys.argv[1:5]
-connection = http.client.HTTPConnection(host, int(port), timeout=5)
+connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=5)
 connection.request(method, path)
 answer = connection.getresponse()
 sys.stdout.buffer.write(b"%d\\n" % answer.status + answer.read())
@@ -55,10 +55,11 @@ def namespace_of(process: int | str) -> Path:
 
 
 class Host:
-    """A network namespace with one address."""
+    """A network namespace with one IPv4 and one IPv6 address, this one without its brackets."""
 
-    def __init__(self, address: str, holder: Process) -> None:
+    def __init__(self, address: str, address6: str, holder: Process) -> None:
         self.address = address
+        self.address6 = address6
         self.holder = holder
         nsenter = shutil.which("nsenter", path=ENVIRON["PATH"])
         assert nsenter is not None
@@ -72,17 +73,17 @@ class Host:
         """The command `ip` has done this on this host."""
         await self.run("ip", *arguments.split())
 
-    async def reaches(self, other: "Host", port: int) -> bool:
-        """True if a TCP connection to another host opens."""
+    async def reaches(self, address: str, port: int) -> bool:
+        """True if a TCP connection to an address of another host opens."""
         try:
-            await self.run(*PYTHON, REACHES, other.address, str(port))
+            await self.run(*PYTHON, REACHES, address, str(port))
         except AssertionError:
             return False
         return True
 
 
 class Network:
-    """A router, and the hosts around it, in 10.77.0.0/16, which nobody else sees."""
+    """A router, and the hosts around it, in 10.77.0.0/16 and fd77::/16, which nobody else sees."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -91,23 +92,27 @@ class Network:
 
     async def open(self) -> None:
         """The router runs."""
-        self._router = await self._namespace("10.77.0.1")
-        await self._router.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        self._router = await self._namespace(0)
+        for switch in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            await self._router.run("sh", "-c", f"echo 1 > /proc/sys/net/{switch}")
 
     async def host(self) -> Host:
         """A new host, which all others reach through the router."""
         router, number = self._router, len(self._hosts) + 1
         assert router is not None
-        host = await self._namespace(f"10.77.{number}.2")
+        host = await self._namespace(number)
         self._hosts.append(host)
-        gateway, link = f"10.77.{number}.1", f"host{number}"
+        gateway, gateway6, link = f"10.77.{number}.1", f"fd77:{number}::1", f"host{number}"
         await router.ip(f"link add {link} type veth peer name eth0 netns {host.holder.pid}")
         await router.ip(f"address add {gateway}/24 dev {link}")
+        await router.ip(f"address add {gateway6}/64 dev {link} nodad")
         await router.ip(f"link set {link} up")
         await host.ip(f"address add {host.address}/24 dev eth0")
+        await host.ip(f"address add {host.address6}/64 dev eth0 nodad")
         await host.ip("link set lo up")
         await host.ip("link set eth0 up")
         await host.ip(f"route add default via {gateway}")
+        await host.ip(f"route add default via {gateway6}")
         return host
 
     async def drop(self, one: Host, other: Host) -> None:
@@ -115,24 +120,32 @@ class Network:
         assert self._router is not None
         for source, destination in ((one, other), (other, one)):
             await self._router.ip(f"rule add from {source.address} to {destination.address} blackhole")
+            await self._router.ip(f"-6 rule add from {source.address6} to {destination.address6} blackhole")
+
+    async def heal(self, one: Host, other: Host) -> None:
+        """`drop` is undone."""
+        assert self._router is not None
+        for source, destination in ((one, other), (other, one)):
+            await self._router.ip(f"rule delete from {source.address} to {destination.address} blackhole")
+            await self._router.ip(f"-6 rule delete from {source.address6} to {destination.address6} blackhole")
 
     async def close(self) -> None:
         """All namespaces are gone, once what runs in them has ended."""
         for host in [*self._hosts, *([self._router] if self._router else [])]:
             await host.holder.kill()
 
-    async def _namespace(self, address: str) -> Host:
+    async def _namespace(self, number: int) -> Host:
         unshare, sleep = (shutil.which(each, path=ENVIRON["PATH"]) for each in ("unshare", "sleep"))
         assert unshare is not None
         assert sleep is not None
-        holder = Process(f"network of {address}", [unshare, "--net", sleep, "infinity"], ENVIRON, self._folder)
+        holder = Process(f"network {number}", [unshare, "--net", sleep, "infinity"], ENVIRON, self._folder)
 
         async def apart() -> bool:
             assert holder.running, holder.output
             return namespace_of(holder.pid) != namespace_of("self")
 
         await eventually(apart, 10, "a network namespace")
-        return Host(address, holder)
+        return Host(f"10.77.{number}.2", f"fd77:{number}::2", holder)
 
 
 class HostNode(Node):

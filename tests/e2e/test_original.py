@@ -57,6 +57,15 @@ async def all_hold(value: int, generation: int, nodes: tuple[Node, ...], origina
     await eventually(check, SPREAD_S, f"all hold {value} at generation {generation}")
 
 
+async def logged(line: str, *nodes: Node) -> None:
+    """One of these nodes has written this in its log; what it writes takes a moment to get here."""
+
+    async def check() -> bool:
+        return any(line in node.output for node in nodes)
+
+    await eventually(check, 5, f"{line!r} is logged")
+
+
 @ensure_deferred
 async def test_writes_cross_both_ways(house: House, original: Callable[[str], Original]) -> None:
     """What is written on an original is soon held by all, and so is what is written on a node of ours."""
@@ -64,12 +73,11 @@ async def test_writes_cross_both_ways(house: House, original: Callable[[str], Or
     nodes = await mixed(house, o1, o2)
     assert (await request("GET", f"http://{o1.agent.host}:{HTTP_PORT}/set/7")).text == "7"
     await all_hold(7, 1, nodes, (o1, o2))
-    line = "NewVal: 7 Gen: 1 Notifier: o"
-    assert any(line in node.output for node in nodes)  # at least the first of ours heard it from an original
+    await logged("NewVal: 7 Gen: 1 Notifier: o", *nodes)  # the first of ours heard it from an original
     await nodes[0].set(8)
     await all_hold(8, 2, nodes, (o1, o2))
     assert (await nodes[1].call("POST", "/notify/9/3?notifier=o2")).status == 200  # as an original does it
-    assert "NewVal: 9 Gen: 3 Notifier: o2" in nodes[1].output
+    await logged("NewVal: 9 Gen: 3 Notifier: o2", nodes[1])
     await all_hold(9, 3, nodes, (o1, o2))
     told = [each for each in o1.notified + o2.notified if each[3] in {"n1", "n2"}]
     assert {method for method, *_ in told} == {"POST"}
@@ -103,7 +111,7 @@ async def test_a_tie_that_the_original_wins_is_taken_by_ours(house: House, origi
     await nodes[1].holds(100)
     only.value, only.generation = 101, 1
     await all_hold(101, 1, nodes, (only,))
-    assert any("NewVal: 101 Gen: 1 Notifier: o1" in node.output for node in nodes)
+    await logged("NewVal: 101 Gen: 1 Notifier: o1", *nodes)
 
 
 @ensure_deferred

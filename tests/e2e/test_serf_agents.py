@@ -22,7 +22,7 @@ from tests.e2e.harness import (
     pause,
     started,
 )
-from tests.e2e.network import Host, HostNode, Network, why_not
+from tests.e2e.network import HostNode, Network, why_not
 
 pytestmark = pytest.mark.interop
 
@@ -190,32 +190,30 @@ def network(house: House) -> Generator[Network, None, None]:
     pytest_twisted.blockon(started(place.close()))
 
 
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 @ensure_deferred
-async def test_a_value_crosses_through_agents_alone(house: House, network: Network) -> None:
-    """Two nodes between which the network drops everything hold one value, because real agents pass it on."""
+async def test_a_value_crosses_through_agents_alone(house: House, network: Network, family: str) -> None:
+    """Two nodes between which the network drops everything hold one value and stay alive, because agents pass on."""
     hosts = [await network.host() for _ in range(4)]
+    addresses = [host.address if family == "IPv4" else f"[{host.address6}]" for host in hosts]
     await network.drop(hosts[0], hosts[1])
-
-    def node(name: str, host: Host, agent: SerfAgent) -> Node:
-        made = HostNode(name, host.address, house.folder, join=[agent.host], prefix=host.enter)
-        house.nodes.append(made)
-        return made
-
-    def agent(name: str, host: Host) -> SerfAgent:
-        made = SerfAgent(name, host.address, house.folder, prefix=host.enter)
-        house.agents.append(made)
-        return made
-
-    a1, a2 = agent("a1", hosts[2]), agent("a2", hosts[3])
+    a1, a2 = (SerfAgent(f"a{i - 1}", addresses[i], house.folder, prefix=hosts[i].enter) for i in (2, 3))
+    house.agents += [a1, a2]
     await at_once(a1.start(), a2.start())
     await a2.join(a1.host)
-    n1, n2 = node("n1", hosts[0], a1), node("n2", hosts[1], a2)
+    often = ["--broadcast-interval", "0.5"]
+    n1, n2 = (
+        HostNode(f"n{i + 1}", addresses[i], house.folder, join=[agent.host], options=often, prefix=hosts[i].enter)
+        for i, agent in enumerate((a1, a2))
+    )
+    house.nodes += [n1, n2]
     await at_once(n1.start(), n2.start())
     everybody: list[Member] = [n1, n2, a1, a2]
     await all_see(everybody, {each.name: "alive" for each in everybody})
+    plain = [address.strip("[]") for address in addresses]
     for port in (HTTP_PORT, GOSSIP_PORT):
-        assert await at_once(hosts[0].reaches(hosts[1], port), hosts[1].reaches(hosts[0], port)) == [False, False]
-    assert await hosts[0].reaches(hosts[3], GOSSIP_PORT)
+        assert await at_once(hosts[0].reaches(plain[1], port), hosts[1].reaches(plain[0], port)) == [False, False]
+    assert await hosts[0].reaches(plain[3], GOSSIP_PORT)
 
     for value, writer, reader in ((101, n1, n2), (102, n2, n1), (103, n1, n2), (104, n2, n1)):
         assert (await writer.set(value)).status == 200
@@ -225,3 +223,11 @@ async def test_a_value_crosses_through_agents_alone(house: House, network: Netwo
     assert (held[0]["generation"], held[0]["origin"]) == (4, "n2")
     # They go on taking each other for alive: agents ping for them.
     await all_see(everybody, {each.name: "alive" for each in everybody})
+
+    async def exchanged() -> bool:
+        spread = (await n1.call("GET", "/v1/status")).json()["spread"]
+        return bool(spread["exchanges"] - spread["failures"] > len(everybody) - 1)  # more than can be under way
+
+    assert not await exchanged()
+    await network.heal(hosts[0], hosts[1])
+    await eventually(exchanged, 20, "once nothing is dropped any more, the two exchange states")
