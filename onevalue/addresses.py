@@ -56,6 +56,11 @@ def split_host_port(text: str, default_port: int) -> tuple[str, int]:
             raise ValueError("has no port after the colon")
     if not host or any(c.isspace() or c in "/[]" for c in host):
         raise ValueError("has no host")
+    if ":" in host:
+        try:
+            ip_address(host)
+        except ValueError:
+            raise ValueError("is neither HOST:PORT nor an IPv6 address") from None
     if not port:
         return host, default_port
     if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
@@ -81,6 +86,8 @@ def place(*, bind: str | None, advertise: str | None, join: Sequence[str]) -> Pl
             )
         advertised = (host or LOOPBACK, None)
     advertise_host, advertise_port = advertised
+    if ip_address(advertise_host).is_unspecified:
+        raise ConfigError(f"--advertise: {advertise_host} is no address at which others could reach this node")
     if bound is None:
         bound = (_default_bind(ip_address(advertise_host)), None)
     bind_port = bound[1] or advertise_port or GOSSIP_PORT_DEFAULT
@@ -140,13 +147,36 @@ def host_port(host: str, port: int) -> str:
 def http_tag(description: str, advertise_host: str) -> str:
     """What the `http` tag says of a strports description: scheme and port, or `-` if members cannot reach it.
 
-    Reachable is a TCP or TLS port of a fixed number, on all interfaces or on the advertised one.
+    Reachable is a TCP or TLS port of a fixed number, on all interfaces of the advertised address's family or on that.
     """
+    kind, port, interface = _parts(description)
+    scheme = {"tcp": "http", "tcp6": "http", "ssl": "https"}.get(kind)
+    if scheme is None or not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536):
+        return "-"
+    advertised = ip_address(advertise_host)
+    listening = _numeric(interface or ("::" if kind == "tcp6" else "0.0.0.0"))  # noqa: S104  # Twisted's defaults
+    # A socket on :: takes IPv4 too, as Linux does it by default.
+    everywhere = listening and listening.is_unspecified and listening.version >= advertised.version
+    return f"{scheme}:{port}" if everywhere or listening == advertised else "-"
+
+
+def http_open_to_others(description: str) -> bool:
+    """True unless a strports description is known to serve this host only."""
+    kind, _, interface = _parts(description)
+    address = _numeric(interface)
+    return kind != "unix" and not (address.is_loopback if address else interface == "localhost")
+
+
+def _parts(description: str) -> tuple[str, str, str]:
+    """Kind, port and interface of a strports description; "" for what it does not say."""
     kind, *rest = re.split(r"(?<!\\):", description)
     named = dict(part.partition("=")[::2] for part in rest if "=" in part)
     port = named.get("port") or next((part for part in rest if "=" not in part), "")
-    interface = named.get("interface", "").replace("\\:", ":")
-    scheme = {"tcp": "http", "tcp6": "http", "ssl": "https"}.get(kind)
-    if scheme is None or not port.isdecimal() or int(port) == 0:
-        return "-"
-    return f"{scheme}:{port}" if interface in {"", "0.0.0.0", "::", advertise_host} else "-"  # noqa: S104  # compared, not bound
+    return kind, port, named.get("interface", "").replace("\\:", ":")
+
+
+def _numeric(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

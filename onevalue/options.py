@@ -18,6 +18,7 @@ from twisted.python import usage
 from onevalue.addresses import Placement, place, split_host_port
 from onevalue.config import GOSSIP_PORT_DEFAULT, HTTP_PORT_DEFAULT, SpreadSettings
 from onevalue.errors import ConfigError, LocalProtocolError
+from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
 from onevalue.store import VALUE_MAX, VALUE_MIN
 from onevalue.wire.serf_codec import encode_tags
@@ -101,6 +102,7 @@ class Options(usage.Options):
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._environ = os.environ if environ is None else environ
+        self._variables: dict[str, str] = {}  # where those options come from that stand in the environment
         self["join"] = []
         self["tag"] = []
 
@@ -116,15 +118,19 @@ class Options(usage.Options):
         """`self["config"]` is the checked NodeConfig.
 
         Raises:
-            UsageError: naming the option and what was wrong with it.
+            UsageError: naming the option, the variable if it came from the environment, and what was wrong with it.
         """
         try:
             self["config"] = self._config()
         except ConfigError as error:
-            raise usage.UsageError(str(error)) from None
+            option, colon, what = str(error).partition(":")
+            variable = self._variables.get(option.removeprefix("--"))
+            raise usage.UsageError(f"{option}{f' (from {variable})' if variable else ''}{colon}{what}") from None
 
     def _config(self) -> NodeConfig:
         join = tuple(self._checked("join", _address, each) for each in self._list("join"))
+        if len(join) > TARGETS_MAX:
+            raise ConfigError(f"--join: at most {TARGETS_MAX} addresses, not {len(join)}")
         placement = place(bind=self._text("bind"), advertise=self._text("advertise"), join=join)
         name = self._text("name") or _default_name(placement.advertise_port)
         self._checked("name", _name, name)
@@ -164,17 +170,23 @@ class Options(usage.Options):
         variables = [ENVIRONMENT_PREFIX + name.replace("-", "_").upper()]
         if name in ORIGINAL_VARIABLES:
             variables.append(ORIGINAL_VARIABLES[name])
-        return next((self._environ[variable] for variable in variables if self._environ.get(variable)), None)
+        for variable in variables:
+            if self._environ.get(variable):
+                self._variables[name] = variable
+                return self._environ[variable]
+        return None
 
     def _list(self, name: str) -> list[str]:
         texts = self[name] or [self._from_environment(name) or ""]
         return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
     def _flag(self, name: str) -> bool:
+        if self[name]:
+            return True
         text = (self._from_environment(name) or "").lower()
         if text not in {"", "0", "1", "no", "yes", "false", "true"}:
             raise ConfigError(f"--{name}: say 1 or 0 in the environment, not {text!r}")
-        return bool(self[name]) or text in {"1", "yes", "true"}
+        return text in {"1", "yes", "true"}
 
     def _number(self, name: str, kind: Callable[[str], float], low: float, high: float) -> float:
         text = self._text(name) or ""
@@ -201,8 +213,13 @@ class Options(usage.Options):
             return Path(given)
         if self._environ.get("STATE_DIRECTORY"):
             return Path(self._environ["STATE_DIRECTORY"].split(":")[0])
-        home = self._environ.get("XDG_STATE_HOME")
-        return (Path(home) if home else Path.home() / ".local" / "state") / "onevalue" / name
+        home = Path(self._environ.get("XDG_STATE_HOME", ""))
+        if not home.is_absolute():  # then it counts as not set, says XDG
+            try:
+                home = Path.home() / ".local" / "state"
+            except RuntimeError as error:
+                raise ConfigError(f"--data-dir: {error}; give a folder, or --no-journal") from None
+        return home / "onevalue" / name
 
 
 def _default_name(port: int) -> str:
@@ -215,8 +232,8 @@ def _address(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not 0 < len(text.encode()) <= NAME_LENGTH_MAX or not text.isprintable() or "/" in text:
-        raise ValueError(f"is no name: 1 to {NAME_LENGTH_MAX} bytes, printable, no slash")
+    if not 0 < len(text.encode()) <= NAME_LENGTH_MAX or not text.isprintable() or "/" in text or text in {".", ".."}:
+        raise ValueError(f"is no name: 1 to {NAME_LENGTH_MAX} bytes, printable, no slash, and not only dots")
     return text
 
 
@@ -232,6 +249,8 @@ def _tag(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not separator or not key:
         raise ValueError("is not KEY=VALUE")
+    if not text.isprintable():  # lone surrogates too: what the command line could not decode
+        raise ValueError("is not printable")
     if key == HTTP_TAG:
         raise ValueError("is set by the node itself")
     return key, value

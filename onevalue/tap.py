@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
+from twisted.logger import Logger
 
 from onevalue import __version__
-from onevalue.addresses import Placement, host_port, http_tag
+from onevalue.addresses import Placement, host_port, http_open_to_others, http_tag
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, Broadcaster, quiet_client
 from onevalue.config import LAN, SerfSettings
 from onevalue.debugline import DebugLine
@@ -22,7 +23,7 @@ from onevalue.keeper import Keeper
 from onevalue.node import Node, Stop
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.core import Serf
-from onevalue.serf.dialler import Dialler
+from onevalue.serf.dialler import TARGETS_MAX, Dialler
 from onevalue.serf.lamport import Clocks
 from onevalue.spread import Spread
 from onevalue.spread.contacts import HTTP_TAG
@@ -50,6 +51,8 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it: only here, when it is wanted
 
     config: NodeConfig = options["config"]
+    for sentence in exposure(config.placement, config.http):
+        Logger(namespace="onevalue").warn("{sentence}", sentence=sentence)
     try:
         return build_node(config, reactor)
     except JournalError as error:
@@ -147,16 +150,19 @@ def _own(placement: Placement) -> list[Address]:
 
 
 def _targets(config: NodeConfig, peers: Sequence[Peer]) -> list[str]:
-    """Whom to dial: the join addresses, and the peers of the last run."""
-    return [*config.join, *(host_port(peer.address, peer.port) for peer in peers)]
+    """Whom to dial: the join addresses, and as many peers of the last run as there is room for."""
+    targets = [*config.join, *(host_port(peer.address, peer.port) for peer in peers)]
+    return targets[:TARGETS_MAX]
 
 
 def exposure(placement: Placement, http: str) -> list[str]:
     """A sentence for each thing that is open to other hosts, unencrypted and unauthenticated."""
-    if not placement.open_to_others:
-        return []
     where = host_port(placement.bind_host, placement.bind_port)
-    return [
-        f"gossip on {where} (UDP and TCP) is neither encrypted nor authenticated: whoever reaches it can join",
-        f"HTTP on {http} is open: whoever reaches it can read and write the value",
-    ]
+    sentences = []
+    if placement.open_to_others:
+        sentences.append(
+            f"gossip on {where} (UDP and TCP) is neither encrypted nor authenticated: whoever reaches it can join"
+        )
+    if http_open_to_others(http):
+        sentences.append(f"HTTP on {http} is open: whoever reaches it can read and write the value")
+    return sentences

@@ -1,0 +1,189 @@
+"""The options: from the command line, from the environment, in this order; what is wrong is named."""
+
+from pathlib import Path
+from socket import gethostname
+
+import pytest
+from twisted.python import usage
+from twisted.trial.unittest import SynchronousTestCase
+
+from onevalue.options import NodeConfig, Options
+from onevalue.serf.dialler import TARGETS_MAX
+
+
+def parse(*arguments: str, **environ: str) -> NodeConfig:
+    """The configuration of a node."""
+    options = Options({"HOME": "/home/x", **environ})
+    options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]  # Twisted's has no types
+    config: NodeConfig = options["config"]
+    return config
+
+
+OPTIONS: list[tuple[str, str, str, object, object]] = [
+    # option, value, another value, field, what the first value becomes
+    ("http", "tcp:81:interface=127.0.0.1", "tcp:82", "http", "tcp:81:interface=127.0.0.1"),
+    ("join", "10.0.0.1,10.0.0.2:7", "10.0.0.3", "join", ("10.0.0.1", "10.0.0.2:7")),
+    ("name", "a b", "c", "name", "a b"),
+    ("tag", "role=db", "role=web", "tags", {"role": "db"}),
+    ("initial", "-5", "6", "initial", -5),
+    ("data-dir", "/d", "/e", "data_dir", Path("/d")),
+    ("broadcast-interval", "0.5", "3", "broadcast_interval_s", 0.5),
+    ("debug-interval", "0", "3", "debug_interval_s", 0.0),
+]
+ADVERTISED = ("--advertise", "127.0.0.1")
+
+
+def variable(option: str) -> str:
+    """Its name in the environment."""
+    return "ONEVALUE_" + option.replace("-", "_").upper()
+
+
+class SourceTests(SynchronousTestCase):
+    """Where an option comes from."""
+
+    def test_defaults(self) -> None:
+        """Told nothing, a node is closed, alone and durable."""
+        config = parse()
+        assert config.placement.bind_host == "127.0.0.1"
+        assert config.http == "tcp:8080:interface=127.0.0.1"
+        assert (config.name, config.join, config.tags) == (gethostname(), (), {})
+        assert (config.initial, config.broadcast_interval_s, config.debug_interval_s) == (42, 2.0, 5.0)
+        assert (config.spread.members_to_notify, config.spread.join_timeout_s) == (2, 5.0)
+        assert config.data_dir is not None
+
+    def test_each_option_has_a_variable_and_wins_over_it(self) -> None:
+        """ONEVALUE_ and its name; an empty variable counts as none."""
+        for option, value, other, field, expected in OPTIONS:
+            assert getattr(parse(*ADVERTISED, f"--{option}={value}"), str(field)) == expected
+            assert getattr(parse(*ADVERTISED, **{variable(option): value}), str(field)) == expected
+            both = parse(*ADVERTISED, f"--{option}={value}", **{variable(option): other})
+            assert getattr(both, str(field)) == expected
+            assert parse(*ADVERTISED, **{variable(option): ""}) == parse(*ADVERTISED)
+
+    def test_where_it_is(self) -> None:
+        """--bind and --advertise, and the settings of spreading."""
+        for config in (
+            parse("--bind=127.0.0.2:99", "--advertise=127.0.0.3", "--members-to-notify=3", "--join-timeout=1.5"),
+            parse(
+                ONEVALUE_BIND="127.0.0.2:99",
+                ONEVALUE_ADVERTISE="127.0.0.3",
+                ONEVALUE_MEMBERS_TO_NOTIFY="3",
+                ONEVALUE_JOIN_TIMEOUT="1.5",
+            ),
+        ):
+            placement = config.placement
+            assert (placement.bind_host, placement.bind_port, placement.advertise_host) == (
+                "127.0.0.2",
+                99,
+                "127.0.0.3",
+            )
+            assert (config.spread.members_to_notify, config.spread.join_timeout_s) == (3, 1.5)
+
+    def test_the_variables_of_the_original_are_understood(self) -> None:
+        """Ours win over them."""
+        config = parse(ADVERTISE_ADDR="127.0.0.4", CLUSTER_ADDR="127.0.0.5, 127.0.0.6")
+        assert (config.placement.advertise_host, config.join) == ("127.0.0.4", ("127.0.0.5", "127.0.0.6"))
+        config = parse(
+            ADVERTISE_ADDR="127.0.0.4", ONEVALUE_ADVERTISE="127.0.0.7", ONEVALUE_JOIN="n1", CLUSTER_ADDR="n2"
+        )
+        assert (config.placement.advertise_host, config.join) == ("127.0.0.7", ("n1",))
+
+    def test_lists_may_be_repeated(self) -> None:
+        """Join addresses and tags, each of which may be a comma list."""
+        config = parse(*ADVERTISED, "--join", "n1, n2,", "--join", "n3", "--tag", "a=1", "--tag", "b=x=y")
+        assert config.join == ("n1", "n2", "n3")
+        assert config.tags == {"a": "1", "b": "x=y"}
+
+    def test_the_name_carries_the_port_if_it_is_not_the_usual_one(self) -> None:
+        """So that several nodes of a host differ."""
+        assert parse("--advertise=127.0.0.1:7000").name == f"{gethostname()}-7000"
+        assert parse("--bind=127.0.0.1:7000", "--name=n").name == "n"
+
+
+class DataDirTests(SynchronousTestCase):
+    """Where the journal is."""
+
+    def test_the_order(self) -> None:
+        """The option, systemd's folder, the XDG state home with the node's name, the home folder."""
+        name = ("--name", "n")
+        for environ, expected in [
+            ({}, "/home/x/.local/state/onevalue/n"),
+            ({"XDG_STATE_HOME": "/s"}, "/s/onevalue/n"),
+            ({"XDG_STATE_HOME": "relative"}, "/home/x/.local/state/onevalue/n"),
+            ({"XDG_STATE_HOME": "/s", "STATE_DIRECTORY": "/var/lib/onevalue:/other"}, "/var/lib/onevalue"),
+            ({"STATE_DIRECTORY": "/var/lib/onevalue", "ONEVALUE_DATA_DIR": "/d"}, "/d"),
+        ]:
+            self.patch(Path, "home", lambda: Path("/home/x"))  # type: ignore[no-untyped-call]  # trial's has no types
+            assert parse(*name, **environ).data_dir == Path(expected)
+            assert parse(*name, "--data-dir=/o", **environ).data_dir == Path("/o")
+
+    def test_no_journal_wins(self) -> None:
+        """On the command line or in the environment, over a data folder."""
+        assert parse("--no-journal", "--data-dir=/o").data_dir is None
+        assert parse("--no-journal", ONEVALUE_NO_JOURNAL="0").data_dir is None
+        for text, kept in [("1", False), ("yes", False), ("TRUE", False), ("0", True), ("no", True), ("false", True)]:
+            assert (parse(ONEVALUE_NO_JOURNAL=text, ONEVALUE_DATA_DIR="/d").data_dir is not None) is kept
+
+    def test_without_a_home_it_says_what_to_give(self) -> None:
+        """The error names the option."""
+
+        def nobody() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        self.patch(Path, "home", nobody)  # type: ignore[no-untyped-call]  # as above
+        with pytest.raises(usage.UsageError, match=r"--data-dir: .*--no-journal"):
+            parse()
+        assert parse("--no-journal").data_dir is None
+
+
+WRONG: list[tuple[str, str]] = [
+    *[("initial", text) for text in ("forty-two", "", "9223372036854775808", "-9223372036854775809", "1_000", "1.5")],
+    *[("members-to-notify", text) for text in ("-1", "65", "two")],
+    *[("broadcast-interval", text) for text in ("0", "-1", "nan", "inf", "often")],
+    *[("debug-interval", text) for text in ("-1", "nan", "86401")],
+    *[("join-timeout", text) for text in ("0", "nan", "3601")],
+    *[("name", text) for text in ("a/b", "x" * 129, "a\nb", ".", "..", "\udcff")],
+    *[("tag", text) for text in ("novalue", "=v", "http=http:80", "a=" + "x" * 600, "a=\udcff")],
+    *[("join", text) for text in ("host:port", "host:0", "1.2.3.4:5:6", "[::1", ",".join(["n"] * (TARGETS_MAX + 1)))],
+    *[("bind", text) for text in ("127.0.0.1:99999", "not a host", "0.0.0.0")],
+    *[("advertise", text) for text in ("not a host", "0.0.0.0", ":7946")],
+    *[("http", text) for text in ("gopher:70", "tcp", "tcp:80:nonsense=1")],
+]
+
+
+class WrongTests(SynchronousTestCase):
+    """What is wrong is a usage error."""
+
+    def test_each_wrong_value_names_its_option(self) -> None:
+        """On the command line."""
+        for option, text in WRONG:
+            extra = () if option in {"bind", "advertise"} else ADVERTISED
+            with pytest.raises(usage.UsageError) as error:
+                parse(*extra, f"--{option}={text}")
+            assert str(error.value).startswith(f"--{option}: "), (option, text)
+
+    def test_and_its_variable(self) -> None:
+        """If that is where it came from."""
+        for option, text in WRONG:
+            if text:
+                extra = () if option in {"bind", "advertise"} else ADVERTISED
+                with pytest.raises(usage.UsageError) as error:
+                    parse(*extra, **{variable(option): text})
+                assert str(error.value).startswith(f"--{option} (from {variable(option)}): "), (option, text)
+
+    def test_the_variables_of_the_original_too(self) -> None:
+        """By their own names."""
+        for name, option in [("ADVERTISE_ADDR", "advertise"), ("CLUSTER_ADDR", "join")]:
+            with pytest.raises(usage.UsageError, match=rf"--{option} \(from {name}\): "):
+                parse(**{name: "a:b:c"})
+
+    def test_a_flag_in_the_environment_is_yes_or_no(self) -> None:
+        """Anything else might mean either."""
+        with pytest.raises(usage.UsageError, match=r"--no-journal \(from ONEVALUE_NO_JOURNAL\): "):
+            parse(ONEVALUE_NO_JOURNAL="maybe")
+
+    def test_what_is_no_option_is_refused(self) -> None:
+        """An option that does not exist, a flag with a value, and words that belong to none."""
+        for argument in ["--nonsense", "--no-journal=1", "word"]:
+            with pytest.raises(usage.UsageError):
+                parse(argument)
