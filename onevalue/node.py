@@ -24,6 +24,17 @@ class Stop:
     time_max_s: float
 
 
+class StartError(SystemExit, Exception):
+    """The node cannot start: the process ends with status 1, without a traceback.
+
+    An Exception too, since `twistd` as a daemon waits for ever for a child that ends by another.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.code = 1
+
+
 class Node(MultiService):
     """Starts its children in the order given; stops them one after the other, in the order of `stops`.
 
@@ -44,7 +55,7 @@ class Node(MultiService):
             child.setServiceParent(self)
 
     def privilegedStartService(self) -> None:
-        """Ports that only root may open are open; SystemExit as for startService."""
+        """Ports that only root may open are open; StartError as for startService."""
         with self._one_clear_line():
             super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted's has no types
 
@@ -52,7 +63,7 @@ class Node(MultiService):
         """All parts run.
 
         Raises:
-            SystemExit: a port is taken; one clear line of the log says which, and the process ends with status 1.
+            StartError: a port is taken; one clear line of the log says which, and the process ends with status 1.
         """
         with self._one_clear_line():
             super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
@@ -93,4 +104,4 @@ class Node(MultiService):
         except CannotListenError as error:
             where = f"{error.interface or 'all interfaces'} port {error.port}"
             self.log.critical("onevalue: cannot listen on {where}: {why}", where=where, why=error.socketError)
-            raise SystemExit(1) from None
+            raise StartError(f"cannot listen on {where}: {error.socketError}") from None

@@ -76,6 +76,19 @@ async def test_a_taken_port_is_one_clear_line(house: House, tmp_path: Path) -> N
 
 
 @ensure_deferred
+async def test_a_daemon_with_a_taken_port_ends_too(house: House, tmp_path: Path) -> None:
+    """The command does not wait for its child for ever; it says why, and so does the log."""
+    node = await house.node("first").start()
+    command = [TWISTD, "--pidfile=", "onevalue", "--advertise", node.host, "--name", "second", "--no-journal"]
+    process = Process("twistd", command, {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}, tmp_path)
+    assert await process.ended(20) == 1
+    assert f"cannot listen on {node.host}" in process.output
+    log = (tmp_path / "twistd.log").read_text()
+    (line,) = [line for line in log.splitlines() if "cannot listen" in line]
+    assert node.host in line
+
+
+@ensure_deferred
 async def test_a_second_process_on_one_data_dir_is_refused(house: House) -> None:
     """It says whose folder it is, and ends with status 1; the first goes on."""
     node = await house.node("first").start()

@@ -60,6 +60,8 @@ class NodeTests(SynchronousTestCase):
         with pytest.raises(SystemExit) as ended:
             node.startService()
         assert ended.value.code == 1
+        assert isinstance(ended.value, Exception)  # or twistd as a daemon would wait for ever
+        assert "127.0.0.1 port 7946" in str(ended.value)
         assert not self.notes
 
     def test_each_step_waits_for_the_one_before(self) -> None:
