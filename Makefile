@@ -21,7 +21,7 @@ unit: $(VENV)/installed-test
 e2e: $(VENV)/installed-test
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
-lint: $(VENV)/installed-lint ## style, types
+lint: $(VENV)/installed-lint $(VENV)/installed-test ## style, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
