@@ -28,7 +28,8 @@ class Keeper(Service):
         self._membership = membership
         self._journal = journal
         self._clocks: tuple[int, int, int] | None = None
-        self._peers: list[Peer] = []
+        self._peers = {peer.name: peer for peer in journal.contents.peers}
+        self._seen: dict[str, None] = {}  # the members at the last look
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
@@ -40,7 +41,11 @@ class Keeper(Service):
         self._looking.start(CLOCKS_INTERVAL_S, now=False).addErrback(self._failed)
 
     def stopService(self) -> None:
-        """The last clocks are handed to the journal."""
+        """The last clocks are handed to the journal, and the peers stay as they were; learnt states are kept on.
+
+        To be stopped before this node leaves: members that leave at the same time are whom to look for at the next
+        start.
+        """
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         if self._looking.running:
             self._looking.stop()
@@ -51,15 +56,19 @@ class Keeper(Service):
             self._journal.learn(change.new, change.source)
 
     def _members_changed(self) -> None:
-        # A member that left on purpose is no peer to look for after a restart; one that failed is.
-        peers = [
-            Peer(member.name, member.address, member.port)
-            for member in self._membership.members()
-            if member.name != self._membership.local_name and member.status is not Status.LEFT
-        ]
+        if not self.running:
+            return
+        others = [m for m in self._membership.members() if m.name != self._membership.local_name]
+        # Peers of the last run stay until they are seen; who left on purpose, or is forgotten since, is none.
+        peers = {name: peer for name, peer in self._peers.items() if name not in self._seen}
+        for member in others:
+            peers.pop(member.name, None)
+            if member.status is not Status.LEFT:
+                peers[member.name] = Peer(member.name, member.address, member.port)
+        self._seen = dict.fromkeys(member.name for member in others)
         if peers != self._peers:
             self._peers = peers
-            self._journal.save_peers(peers)
+            self._journal.save_peers(list(peers.values()))
 
     def _look(self) -> None:
         try:

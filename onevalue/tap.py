@@ -104,11 +104,11 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
         [broadcaster, keeper, debug, web, gossip],
         [
             Stop(debug.stopService, STOP_TIME_MAX_S),
+            Stop(keeper.stopService, STOP_TIME_MAX_S),  # before this node leaves, see there
             # First of those that others see: they should know before they miss us. It has its own budget.
             Stop(gossip.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
             Stop(broadcaster.stopService, STOP_TIME_MAX_S),
             Stop(web.stopService, STOP_GRACE_S + STOP_TIME_MAX_S),
-            Stop(keeper.stopService, STOP_TIME_MAX_S),
             Stop(writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle
             # Last: until here a write may still be on its way to it.
             Stop(journal.close, CLOSE_TIMEOUT_S + STOP_TIME_MAX_S),

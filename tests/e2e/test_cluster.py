@@ -5,7 +5,7 @@ from typing import Any
 
 from twisted.internet.defer import gatherResults
 
-from tests.e2e.harness import House, Node, ensure_deferred, eventually, free_address, started
+from tests.e2e.harness import House, Node, at_once, ensure_deferred, eventually, free_address, started
 
 CONCURRENT_ROUNDS = 50
 
@@ -143,6 +143,21 @@ async def test_a_stopped_node_leaves(house: House) -> None:
     await three.start()
     await one.sees({"n3": "alive"}, within_s=10)
     assert "Traceback" not in three.output
+
+
+@ensure_deferred
+async def test_a_cluster_that_was_stopped_at_once_finds_itself_again(house: House) -> None:
+    """Two nodes stopped at the same moment and started without --join are one cluster: the journal knows the peers."""
+    nodes = await house.cluster(2)
+    await nodes[0].set(5)
+    await nodes[1].holds(5)
+    await at_once(*(node.stop() for node in nodes))
+    for node in nodes:
+        node.join = ()
+        node.spawn()
+    for node in nodes:
+        await node.sees({each.name: "alive" for each in nodes})
+        await node.holds(5)
 
 
 @ensure_deferred

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.journal import LamportClocks, NullJournal, Peer
+from onevalue.journal import Contents, LamportClocks, NullJournal, Peer
 from onevalue.keeper import CLOCKS_INTERVAL_S, Keeper
 from onevalue.membership import Status
 from onevalue.store import Source, State, Store
@@ -102,3 +102,22 @@ class KeeperTests(SynchronousTestCase):
         self.keeper.stopService()
         Keeper(reactor=self.clock, store=self.store, membership=self.membership, journal=self.journal).stopService()
         assert not self.clock.getDelayedCalls()
+
+    def test_members_that_leave_while_this_node_does_stay_peers(self) -> None:
+        """Once stopped it forgets nobody: a cluster that is stopped at once finds itself again."""
+        self.membership.set_members(make_member("n2"))
+        self.keeper.stopService()
+        self.membership.set_members(make_member("n2", status=Status.LEFT))
+        assert self.journal.peers == [["n2"]]
+        self.store.merge(State(Generation(3), 1), Source.EVENT)
+        assert self.journal.learnt == [(3, Source.EVENT)]
+
+    def test_peers_of_the_last_run_stay_until_they_are_seen(self) -> None:
+        """A crash before they return must not leave this node alone; who is forgotten after that is no peer."""
+        kept = tuple(Peer(name, "127.0.0.2", 7946) for name in ("n2", "n3"))
+        self.journal.contents = Contents(None, kept, None)
+        Keeper(reactor=self.clock, store=self.store, membership=self.membership, journal=self.journal).startService()
+        self.membership.set_members(make_member("n1"), make_member("n2"), make_member("n4"))
+        assert sorted(self.journal.peers[-1]) == ["n2", "n3", "n4"]
+        self.membership.set_members(make_member("n1"), make_member("n3"))
+        assert self.journal.peers[-1] == ["n3"]
