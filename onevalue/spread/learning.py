@@ -4,8 +4,8 @@ Else the first write after a loss of the disk would take a generation that the c
 lost after it was acknowledged. Learning ends when
 
 - a ready member has answered with its state, or
-- every join address was dialled, all our own members that answer were asked twice, half a second apart, and each time
-  all of them were still learning (a cluster that starts cold), and all members are our own: one without the `http` tag
+- every join address was dialled, all our own members were asked twice, half a second apart, and each time all that
+  answered were still learning (a cluster that starts cold), and all members are our own: one without the `http` tag
   may be an original program, which holds a state but cannot be asked for it, only pushes it every 2 s, or
 - the join timeout has passed: with nobody answering, this node is its own cluster.
 
@@ -24,7 +24,10 @@ PAUSE_S = 0.5
 """Between two questions to the same member: long enough for it to learn from those whom only it knows."""
 
 ROUNDS = 2
-"""How often a member must say that it is learning too before that counts."""
+"""How often a member must say that it is learning too, or stay silent, before that counts.
+
+One failure must not hide the member that holds the value: a write here would be acknowledged, and then lost to it.
+"""
 
 
 class Learning:
@@ -35,7 +38,7 @@ class Learning:
         self._until: float | None = None
         self._addresses_tried = False
         self._answers: dict[str, int] = {}  # how often each said that it is learning
-        self._silent: dict[str, Contact] = {}
+        self._silent: dict[str, int] = {}  # how often in a row each did not answer
         self._not_before: dict[str, float] = {}
         self.ended_because: str = "there is nobody to ask"
 
@@ -87,16 +90,16 @@ class Learning:
             self._not_before[contact.name] = now + PAUSE_S
 
     def failed(self, contact: Contact, now: float) -> None:
-        """A member did not answer; it is asked again after a pause, but nobody waits for it."""
+        """A member did not answer; it is asked again after a pause, but after ROUNDS times nobody waits for it."""
         if self.active:
-            self._silent[contact.name] = contact
+            self._silent[contact.name] = self._silent.get(contact.name, 0) + 1
             self._not_before[contact.name] = now + PAUSE_S
 
     def check(self, contacts: Sequence[Contact], now: float, *, others: bool) -> None:
         """End it if all that answer are learning too and there are no `others`, or if the time is up."""
         if self._until is None:
             return
-        heard = [c for c in contacts if c.name not in self._silent]
+        heard = [c for c in contacts if self._silent.get(c.name, 0) < ROUNDS]
         all_learning = heard and all(self._answers.get(c.name, 0) >= ROUNDS for c in heard)
         if self._addresses_tried and all_learning and not others:
             self._end("all members that answer are starting too")

@@ -153,7 +153,7 @@ class ColdStartTests(SynchronousTestCase):
                     node.meet(member("b"), member("c"))
             assert not node.spread.learning
 
-    def test_silent_members_are_not_waited_for(self) -> None:
+    def test_members_that_are_silent_twice_are_not_waited_for(self) -> None:
         """They are asked again after a pause, but those that answer decide."""
         node = Node()
         node.start()
@@ -164,7 +164,23 @@ class ColdStartTests(SynchronousTestCase):
         node.run(PAUSE_S + 0.01)
         assert list(node.under_way) == ["b", "dead"]
         node.answer("b", state(0, 42), learning=True)
+        node.fail("dead")
         assert not node.spread.learning, "dead was silent, so nobody waits for it"
+
+    def test_one_failure_does_not_hide_the_member_that_holds_the_value(self) -> None:
+        """Else a write here would be acknowledged, and then lost to the state that it could have told."""
+        node = Node()
+        node.start()
+        node.meet(member("b"), member("holder"))
+        node.spread.addresses_tried(node.now, nobody_else=False)
+        node.answer("b", state(0, 42), learning=True)
+        node.fail("holder")
+        node.run(PAUSE_S + 0.01)
+        node.answer("b", state(0, 42), learning=True)
+        assert node.spread.learning, "the holder has been asked once only"
+        node.answer("holder", state(100, 5))
+        assert not node.spread.learning
+        assert node.store.current == state(100, 5)
 
     def test_a_silent_member_that_answers_counts_again(self) -> None:
         """And may be the ready one."""
