@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 
 class Status(Enum):
@@ -12,6 +13,9 @@ class Status(Enum):
     LEAVING = "leaving"
     LEFT = "left"
     FAILED = "failed"
+
+
+PRESENT: Final = (Status.ALIVE, Status.LEAVING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Member:
     status: Status
     suspect: bool
     tags: Mapping[str, str]
+
+    @property
+    def is_present(self) -> bool:
+        """It answers, as far as is known: alive, or about to leave."""
+        return self.status in PRESENT
 
 
 @dataclass(frozen=True, slots=True)

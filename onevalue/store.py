@@ -124,7 +124,6 @@ def _is_integer(obj: object, low: int, high: int) -> TypeGuard[int]:
 class Source(Enum):
     """How a state came to this node."""
 
-    START = "start"
     SET = "set"
     NOTIFY = "notify"  # pushed over HTTP, by anti-entropy of another node or by an original program
     EVENT = "event"  # a rumour

@@ -1,4 +1,4 @@
-"""Small types that every part may use: the four counters, addresses, and chance as an argument.
+"""Small types that every part may use: the four counters, addresses and ports, and chance as an argument.
 
 Four counters count four things, and mypy keeps them apart: the generation of the value, the incarnation of a
 member, the sequence number of a probe, the Lamport time of an intent, event or query.
@@ -14,7 +14,17 @@ LamportTime = NewType("LamportTime", int)  # 0 .. 2**64-1, of an intent, event o
 
 Address = tuple[str, int]  # numeric host as text (IPv4 or IPv6, never a name), port
 
+PORT_DIGITS_MAX = 5
+
 _T = TypeVar("_T")
+
+
+def port_number(text: str) -> int | None:
+    """The port from 0 to 65535 that ASCII digits mean; None for any other text."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= PORT_DIGITS_MAX):
+        return None
+    port = int(text)
+    return port if port < 65536 else None
 
 
 class Rng(Protocol):

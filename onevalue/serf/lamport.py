@@ -31,12 +31,8 @@ class LamportClock:
 
     @property
     def time(self) -> LamportTime:
-        """The present time, 1 or more; an own message is stamped with it and then the clock is incremented."""
+        """The present time, 1 or more; an own message is stamped with it, and the clock then witnesses that."""
         return LamportTime(self._time)
-
-    def increment(self) -> None:
-        """The next message gets a later time."""
-        self._time = min(self._time + 1, LAMPORT_TIME_MAX)
 
     def witness(self, time: LamportTime) -> None:
         """The clock is above `time`. Raises RemoteProtocolError above LAMPORT_TIME_MAX, and stays as it is."""

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onevalue.config import HTTP_PORT_DEFAULT, SpreadSettings
-from onevalue.member import Member, Status
-from onevalue.types import Rng
+from onevalue.member import Member
+from onevalue.types import Rng, port_number
 
 HTTP_TAG = "http"
 UNREACHABLE = "-"
-PORT_DIGITS_MAX = 5
 PLAIN_TRIALS_PER_ROUND = 1
 """Members without the tag that one round tries beside its picks: they must not crowd out those that answer."""
 
@@ -41,12 +40,11 @@ def contact_of(member: Member) -> Contact | None:
     tag = member.tags.get(HTTP_TAG)
     if tag is None:
         return Contact(member.name, member.address, HTTP_PORT_DEFAULT, "http", original=True)
-    scheme, _, port = tag.partition(":")
-    if scheme not in {"http", "https"} or not (port.isascii() and port.isdecimal() and len(port) <= PORT_DIGITS_MAX):
+    scheme, _, text = tag.partition(":")
+    port = port_number(text)
+    if scheme not in {"http", "https"} or not port:
         return None
-    if not 0 < int(port) < 65536:
-        return None
-    return Contact(member.name, member.address, int(port), scheme, original=False)
+    return Contact(member.name, member.address, port, scheme, original=False)
 
 
 class Contacts:
@@ -63,8 +61,8 @@ class Contacts:
 
     def update(self, members: Sequence[Member]) -> None:
         """These are the members now; what is remembered of others is dropped."""
-        alive = [m for m in members if m.status in {Status.ALIVE, Status.LEAVING} and m.name != self._name]
-        self._contacts = {m.name: contact for m in alive if (contact := contact_of(m)) is not None}
+        others = [m for m in members if m.is_present and m.name != self._name]
+        self._contacts = {m.name: contact for m in others if (contact := contact_of(m)) is not None}
         for memory in (self._confirmed, self._next_trial):
             for name in [name for name in memory if name not in self._contacts]:
                 del memory[name]

@@ -95,7 +95,7 @@ class Spread:
         self._learning = Learning(settings)
         self._ties = TieWatch(settings.tie_patience_s)
         self._wanted: list[Exchange] = []
-        self._questions: dict[str, Exchange] = {}  # learning exchanges under way, by member
+        self._questions: dict[str, None] = {}  # members of whom learning asks now
         self._next_pull = 0.0
         self._own: State | None = None  # the newest own state, while its event has not left
         self._events = TokenBucket(settings.events_per_s, settings.events_burst)
@@ -289,7 +289,7 @@ class Spread:
         if self.learning:
             for contact in self._learning.whom_to_ask(self._idle(), len(self._questions), now):
                 self._want(contact, Source.JOIN)
-                self._questions[contact.name] = self._wanted[-1]
+                self._questions[contact.name] = None
 
     def _changed(self, change: Change) -> None:
         if change.source is Source.SET:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from onevalue.errors import RemoteProtocolError
 from onevalue.exchange import load_json
-from onevalue.member import Member, Status
+from onevalue.member import Member
 from onevalue.store import State, canonical, state_from_json
 
 EVENT_NAME = "onevalue"
@@ -49,8 +49,8 @@ def decode_event(payload: bytes) -> State:
 
 
 def reachable(members: Sequence[Member], name: str) -> list[Member]:
-    """The members that a direct copy can reach: alive, and not `name`. Sorted by name, as `members` is."""
-    return [m for m in members if m.name != name and m.status in {Status.ALIVE, Status.LEAVING}]
+    """The members that a direct copy can reach: present, and not `name`. Sorted by name, as `members` is."""
+    return [m for m in members if m.name != name and m.is_present]
 
 
 def slices(members: Sequence[Member]) -> list[Sequence[Member]]:
@@ -64,20 +64,24 @@ def targets_of_origin(members: Sequence[Member], name: str, direct_members_max: 
     others = reachable(members, name)
     if len(others) <= direct_members_max:
         return others
-    alive = [m for m in members if m.name == name or m.status in {Status.ALIVE, Status.LEAVING}]
-    heads = [run[0] for run in slices(alive)]
+    heads = [run[0] for run in slices(_present(members, name))]
     return [m for m in heads if m.name != name] + targets_of_head(members, name, direct_members_max)
 
 
 def targets_of_head(members: Sequence[Member], name: str, direct_members_max: int) -> list[Member]:
     """To whom `name` sends on: the rest of its slice if it is the head of one in a large cluster, else nobody."""
-    alive = [m for m in members if m.name == name or m.status in {Status.ALIVE, Status.LEAVING}]
-    if len(alive) <= direct_members_max + 1:
+    present = _present(members, name)
+    if len(present) <= direct_members_max + 1:
         return []
-    for run in slices(alive):
+    for run in slices(present):
         if run[0].name == name:
             return list(run[1:])
     return []
+
+
+def _present(members: Sequence[Member], name: str) -> list[Member]:
+    """The members that are sliced, on every node alike; `name`, who slices, is one of them."""
+    return [m for m in members if m.name == name or m.is_present]
 
 
 class TokenBucket:

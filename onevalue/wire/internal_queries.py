@@ -11,7 +11,7 @@ from onevalue.errors import RemoteProtocolError
 from onevalue.wire import schema
 from onevalue.wire.dialect import Reader, pack
 from onevalue.wire.message_ids import SerfMessageId, serf_message_name
-from onevalue.wire.schema import META_SIZE_MAX, Field, Struct
+from onevalue.wire.schema import Field, Struct
 
 KEY_SIZE_MAX = 32
 """Bytes of a key; real keys have 16, 24 or 32, and a request to list keys carries none."""
@@ -83,13 +83,12 @@ _KEY_RESPONSE = Struct(
     Field("Keys", "keys", schema.array(_TEXT)),
     Field("PrimaryKey", "primary_key", _TEXT),
 )
-_TAGS = schema.mapping(schema.text(META_SIZE_MAX), schema.text(META_SIZE_MAX))
 _CONFLICT_MEMBER = Struct(
     ConflictMember,
     Field("Name", "name", schema.NAME),
     Field("Addr", "addr", schema.ADDRESS),
     Field("Port", "port", schema.U16),
-    Field("Tags", "tags", _TAGS),
+    Field("Tags", "tags", schema.TAGS),
     Field("Status", "status", schema.I64),
     Field("ProtocolMin", "protocol_min", schema.U8),
     Field("ProtocolMax", "protocol_max", schema.U8),

@@ -131,7 +131,7 @@ _IDS = {
 _UDP_ADDRESS = Struct(
     _UdpAddress,
     Field("IP", "addr", schema.ADDRESS, required=True),
-    Field("Port", "port", schema.integer(0, (1 << 16) - 1)),
+    Field("Port", "port", schema.U16),
     Field("Zone", "zone", schema.NAME),
 )
 _RELAY_HEADER = Struct(
@@ -139,7 +139,6 @@ _RELAY_HEADER = Struct(
     Field("DestAddr", "dest", schema.nested(_UDP_ADDRESS, _UdpAddress(b"", 0, ""))),
     Field("DestName", "dest_name", schema.NAME),
 )
-_TAGS = schema.mapping(schema.text(META_SIZE_MAX), schema.text(META_SIZE_MAX))
 
 
 def encode_serf(message: SerfMessage) -> bytes:
@@ -181,7 +180,7 @@ def encode_tags(tags: Mapping[str, str]) -> bytes:
     Raises:
         ConfigError: tags come from the user; these need more than META_SIZE_MAX bytes.
     """
-    meta = bytes([TAGS_BYTE]) + pack(_TAGS.plain(dict(tags)))
+    meta = bytes([TAGS_BYTE]) + pack(schema.TAGS.plain(dict(tags)))
     if len(meta) > META_SIZE_MAX:
         raise ConfigError(f"tags need {len(meta)} bytes, and {META_SIZE_MAX} is the most that travels: shorten them")
     return meta
@@ -192,7 +191,7 @@ def decode_tags(meta: bytes) -> dict[str, str]:
     if not meta or meta[0] != TAGS_BYTE:
         return {_ROLE: meta.decode("utf-8", "surrogateescape")}
     try:
-        return _TAGS.read(Reader(meta, 1))
+        return schema.TAGS.read(Reader(meta, 1))
     except RemoteProtocolError:
         return {}
 

@@ -17,10 +17,10 @@ class LamportClockTests(SynchronousTestCase):
         """So that the first own message is above the status time of a member that nobody spoke of."""
         assert LamportClock().time == 1
 
-    def test_incrementing_adds_one(self) -> None:
+    def test_witnessing_the_own_time_adds_one(self) -> None:
         """Each own message has its own time."""
         clock = LamportClock()
-        clock.increment()
+        clock.witness(clock.time)
         assert clock.time == 2
 
     def test_witnessing_moves_the_clock_above_what_it_saw_and_never_back(self) -> None:
@@ -35,7 +35,7 @@ class LamportClockTests(SynchronousTestCase):
         """It does not wrap around."""
         clock = LamportClock()
         clock.witness(LAMPORT_TIME_MAX)
-        clock.increment()
+        clock.witness(clock.time)
         assert clock.time == LAMPORT_TIME_MAX
 
     def test_a_time_beyond_the_largest_is_refused_and_the_clock_stays(self) -> None:
