@@ -12,7 +12,7 @@ from typing import Final
 from onevalue.config import SwimSettings
 from onevalue.errors import LocalProtocolError
 from onevalue.swim.address import is_addr, unmapped
-from onevalue.swim.counters import new_counters
+from onevalue.swim.common import Common
 from onevalue.swim.delegate import Delegate
 from onevalue.swim.events import SwimEvent, UserMessage
 from onevalue.swim.members import MemberRecord
@@ -23,7 +23,6 @@ from onevalue.swim.relay import Relays, target_address
 from onevalue.swim.sequence import Sequencer, reply_address
 from onevalue.swim.states import MemberStates
 from onevalue.swim.streams import StreamFailed, StreamRequest, Streams
-from onevalue.swim.timers import Timers
 from onevalue.types import Address, Incarnation, Rng
 from onevalue.wire.codec import decode_packet, encode_message
 from onevalue.wire.messages import (
@@ -70,29 +69,27 @@ class Swim:
         if not name or not is_addr(addr) or not 0 < port < 65536 or len(vsn) != 6:
             raise LocalProtocolError("a member has a name, 4 or 16 bytes of address, a port and six version bytes")
         _check_meta(meta)
-        self.counters = new_counters()
         self.last_heard: float | None = None
         self._now = float("-inf")
         self._started = False
-        self._settings = settings
-        self._rng = rng
         self._delegate = delegate
         self._events: deque[SwimEvent] = deque()
+        self._common = common = Common(settings, rng, self._events.append)
         local = MemberRecord(name, addr, port, meta, vsn, Incarnation(0), NodeStatus.DEAD, 0.0)
-        self._wire_up(local, settings, rng, delegate)
-
-    def _wire_up(self, local: MemberRecord, settings: SwimSettings, rng: Rng, delegate: Delegate) -> None:
-        tell, counters = self._events.append, self.counters
-        self._timers = timers = Timers()
-        self._sequencer = sequencer = Sequencer()
-        self._states = states = MemberStates(local, settings, rng, timers, tell, counters)
-        self._outbox = outbox = Outbox(states, delegate, settings, counters)
-        self._streams = streams = Streams(timers, counters)
-        self._relays = Relays(states, outbox, sequencer, timers, settings, counters)
-        self._prober = Prober(states, outbox, streams, sequencer, rng, timers, settings, tell, counters)
-        self._push_pulls = PushPulls(states, streams, delegate, rng, timers, settings, tell, counters)
+        self._states = states = MemberStates(local, common)
+        self._outbox = outbox = Outbox(states, delegate, common)
+        self._streams = streams = Streams(common)
+        sequencer = Sequencer()
+        self._relays = Relays(states, outbox, sequencer, common)
+        self._prober = Prober(states, outbox, streams, sequencer, common)
+        self._push_pulls = PushPulls(states, streams, delegate, common)
 
     # What is known
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted since the start (`counters`)."""
+        return self._common.counters
 
     @property
     def local(self) -> MemberRecord:
@@ -142,7 +139,7 @@ class Swim:
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` is to be called next, at the latest; None: only after another call."""
-        return self._timers.next_deadline()
+        return self._common.timers.next_deadline()
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         """The packets that were built since the last call."""
@@ -165,13 +162,15 @@ class Swim:
         self._started = True
         now = self._at(now)
         self._states.announce(self.local.meta, now)
-        self._timers.set(_GOSSIP, now + self._rng.random() * self._settings.gossip_interval_s, self._gossip)
+        self._common.timers.set(
+            _GOSSIP, now + self._common.rng.random() * self._common.settings.gossip_interval_s, self._gossip
+        )
         self._prober.start(now)
         self._push_pulls.start(now)
 
     def handle_timer(self, now: float) -> None:
         """What is due has been done, each thing once."""
-        self._timers.run(self._at(now))
+        self._common.timers.run(self._at(now))
         self._states.settle()
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
@@ -198,7 +197,7 @@ class Swim:
             self._heard_in(message, now)
             reply = self._push_pulls.answer(message, now)
         elif isinstance(message, Ping) and message.node in {"", self._states.local_name}:
-            reply = encode_stream(Ack(message.seq_no), compress=self._settings.compression)
+            reply = encode_stream(Ack(message.seq_no), compress=self._common.settings.compression)
         elif isinstance(message, User):
             self._events.append(UserMessage(message.body, None))
         else:
@@ -297,14 +296,14 @@ class Swim:
 
     def _gossip(self, now: float) -> None:
         """One round: random members get what the queues hold, until they are empty."""
-        self._timers.set(_GOSSIP, now + self._settings.gossip_interval_s, self._gossip)
+        self._common.timers.set(_GOSSIP, now + self._common.settings.gossip_interval_s, self._gossip)
 
         def suits(record: MemberRecord) -> bool:
             if record.name == self._states.local_name or record.status is NodeStatus.LEFT:
                 return False
-            return not record.is_gone or now - record.changed <= self._settings.gossip_to_the_dead_s
+            return not record.is_gone or now - record.changed <= self._common.settings.gossip_to_the_dead_s
 
-        for record in self._states.table.choose(self._settings.gossip_nodes, suits, self._rng):
+        for record in self._states.table.choose(self._common.settings.gossip_nodes, suits, self._common.rng):
             if not self._outbox.gossip_to(record):
                 return
 

@@ -7,7 +7,7 @@ not know why a packet is sent.
 from collections.abc import Sequence
 from typing import Final
 
-from onevalue.config import SwimSettings
+from onevalue.swim.common import Common
 from onevalue.swim.delegate import Delegate
 from onevalue.swim.members import MemberRecord
 from onevalue.swim.states import MemberStates
@@ -29,13 +29,10 @@ class Outbox:
     packets may be 7 bytes longer than its limit.
     """
 
-    def __init__(
-        self, states: MemberStates, delegate: Delegate, settings: SwimSettings, counters: dict[str, int]
-    ) -> None:
+    def __init__(self, states: MemberStates, delegate: Delegate, common: Common) -> None:
         self._states = states
         self._delegate = delegate
-        self._settings = settings
-        self._counters = counters
+        self._common = common
         self._packets: list[tuple[bytes, Address]] = []
 
     def take(self) -> list[tuple[bytes, Address]]:
@@ -45,7 +42,7 @@ class Outbox:
 
     def send(self, message: bytes, address: Address) -> None:
         """The message leaves, and what fits beside it."""
-        space = self._settings.packet_size_max - COMPOUND_OVERHEAD - PART_OVERHEAD - len(message)
+        space = self._common.settings.packet_size_max - COMPOUND_OVERHEAD - PART_OVERHEAD - len(message)
         self._pack([message, *self._piggyback(space)], address, crc=False)
 
     def send_alone(self, messages: Sequence[bytes], address: Address) -> None:
@@ -55,7 +52,7 @@ class Outbox:
     def gossip_to(self, record: MemberRecord) -> bool:
         """The member gets a packet full of news; False if there was none."""
         crc = _reads_crc(record)
-        space = self._settings.packet_size_max - COMPOUND_OVERHEAD - (CRC_OVERHEAD if crc else 0)
+        space = self._common.settings.packet_size_max - COMPOUND_OVERHEAD - (CRC_OVERHEAD if crc else 0)
         parts = self._piggyback(space)
         self._pack(parts, record.address, crc=crc)
         return bool(parts)
@@ -75,10 +72,10 @@ class Outbox:
     def _pack(self, parts: Sequence[bytes], address: Address, *, crc: bool) -> None:
         for start in range(0, len(parts), COMPOUND_PARTS_MAX):
             chunk = parts[start : start + COMPOUND_PARTS_MAX]
-            packet = encode_packet(chunk, compress=self._settings.compression, crc=crc)
+            packet = encode_packet(chunk, compress=self._common.settings.compression, crc=crc)
             self._packets.append((packet, address))
-            self._counters["packets_out"] += 1
-            self._counters["bytes_out"] += len(packet)
+            self._common.counters["packets_out"] += 1
+            self._common.counters["bytes_out"] += len(packet)
 
 
 def _reads_crc(record: MemberRecord | None) -> bool:

@@ -8,15 +8,14 @@ scaled by the own health, a verdict: alive, or suspect. Nacks tell whether the o
 from dataclasses import dataclass
 from typing import Final
 
-from onevalue.config import SwimSettings
+from onevalue.swim.common import Common
 from onevalue.swim.events import AckReceived
 from onevalue.swim.members import MemberRecord
 from onevalue.swim.outbox import Outbox
 from onevalue.swim.sequence import Sequencer
-from onevalue.swim.states import MemberStates, Tell
+from onevalue.swim.states import MemberStates
 from onevalue.swim.streams import StreamOutcome, Streams
-from onevalue.swim.timers import Timers
-from onevalue.types import Rng, SequenceNumber
+from onevalue.types import SequenceNumber
 from onevalue.wire.codec import encode_message
 from onevalue.wire.messages import Ack, IndirectPing, NodeStatus, Ping, Suspect
 from onevalue.wire.stream import encode_stream
@@ -54,31 +53,20 @@ class Prober:
     """Probes one member after the other; at most one probe is under way, and ticks during it are skipped."""
 
     def __init__(
-        self,
-        states: MemberStates,
-        outbox: Outbox,
-        streams: Streams,
-        sequencer: Sequencer,
-        rng: Rng,
-        timers: Timers,
-        settings: SwimSettings,
-        tell: Tell,
-        counters: dict[str, int],
+        self, states: MemberStates, outbox: Outbox, streams: Streams, sequencer: Sequencer, common: Common
     ) -> None:
         self._states = states
         self._outbox = outbox
         self._streams = streams
         self._sequencer = sequencer
-        self._rng = rng
-        self._timers = timers
-        self._settings = settings
-        self._tell = tell
-        self._counters = counters
+        self._common = common
         self.probe: Probe | None = None
 
     def start(self, now: float) -> None:
         """The first probe begins after a random delay of up to one interval."""
-        self._timers.set(_TICK, now + self._rng.random() * self._settings.probe_interval_s, self._tick)
+        self._common.timers.set(
+            _TICK, now + self._common.rng.random() * self._common.settings.probe_interval_s, self._tick
+        )
 
     def ack(self, message: Ack, now: float) -> bool:
         """The probe under way has succeeded, if the ack is for it; only a direct and timely one tells a round trip."""
@@ -87,7 +75,7 @@ class Prober:
             return False
         if not probe.asked_others:
             member = self._states.table.get(probe.target.name) or probe.target
-            self._tell(AckReceived(member, max(0.0, now - probe.sent), message.payload))
+            self._common.tell(AckReceived(member, max(0.0, now - probe.sent), message.payload))
         self._end(-1)
         return True
 
@@ -101,7 +89,7 @@ class Prober:
         if target is not None:
             self._begin(target, now)
         # After _begin: when both fall on one moment, the verdict must come before the tick that begins the next probe.
-        self._timers.set(_TICK, now + self._settings.probe_interval_s, self._tick)
+        self._common.timers.set(_TICK, now + self._common.settings.probe_interval_s, self._tick)
 
     def _next_target(self, now: float) -> MemberRecord | None:
         """The next other member in turn that is not gone; at the end of the round those long gone are forgotten."""
@@ -110,18 +98,18 @@ class Prober:
             record = table.next_in_turn()
             if record is None:
                 self._states.forget_gone(now)
-                table.shuffle(self._rng)
+                table.shuffle(self._common.rng)
             elif self._states.is_other(record):
                 return record
         return None
 
     def _begin(self, target: MemberRecord, now: float) -> None:
-        interval_s = self._states.awareness.scale(self._settings.probe_interval_s)
+        interval_s = self._states.awareness.scale(self._common.settings.probe_interval_s)
         probe = Probe(target, self._sequencer.next(), now, now + interval_s)
         self.probe = probe
-        self._counters["probes"] += 1
-        self._timers.set(_TIMEOUT, now + self._settings.probe_timeout_s, self._ask_others)
-        self._timers.set(_VERDICT, probe.deadline, self._judge)
+        self._common.counters["probes"] += 1
+        self._common.timers.set(_TIMEOUT, now + self._common.settings.probe_timeout_s, self._ask_others)
+        self._common.timers.set(_VERDICT, probe.deadline, self._judge)
         local = self._states.local
         ping = encode_message(Ping(probe.seq_no, target.name, local.addr, local.port, local.name))
         if target.status is NodeStatus.ALIVE:
@@ -138,9 +126,9 @@ class Prober:
         probe.asked_others = True
         target, local = probe.target, self._states.local
         helpers = self._states.table.choose(
-            self._settings.indirect_checks,
+            self._common.settings.indirect_checks,
             lambda record: record.status is NodeStatus.ALIVE and record.name not in {local.name, target.name},
-            self._rng,
+            self._common.rng,
         )
         for helper in helpers:
             nack = helper.protocol_max >= _PROTOCOL_WITH_NACKS
@@ -149,13 +137,13 @@ class Prober:
                 probe.seq_no, target.addr, target.port, target.name, nack, local.addr, local.port, local.name
             )
             self._outbox.send(encode_message(request), helper.address)
-        if self._settings.tcp_pings and target.protocol_max >= _PROTOCOL_WITH_TCP_PINGS:
+        if self._common.settings.tcp_pings and target.protocol_max >= _PROTOCOL_WITH_TCP_PINGS:
             self._ping_by_stream(probe, now)
 
     def _ping_by_stream(self, probe: Probe, now: float) -> None:
         local = self._states.local
         ping = Ping(probe.seq_no, probe.target.name, local.addr, local.port, local.name)
-        data = encode_stream(ping, compress=self._settings.compression)
+        data = encode_stream(ping, compress=self._common.settings.compression)
 
         def done(_request_id: int, outcome: StreamOutcome, _now: float) -> None:
             probe.stream_contact = isinstance(outcome, Ack) and outcome.seq_no == probe.seq_no
@@ -168,15 +156,15 @@ class Prober:
         if probe is None:
             return
         if probe.stream_contact:
-            self._counters["probes_by_stream"] += 1
+            self._common.counters["probes_by_stream"] += 1
             self._end(-1)
             return
-        self._counters["probes_failed"] += 1
+        self._common.counters["probes_failed"] += 1
         self._end(probe.failure_delta)
         self._states.suspect(Suspect(probe.target.incarnation, probe.target.name, self._states.local_name), now)
 
     def _end(self, health_delta: int) -> None:
         self.probe = None
-        self._timers.cancel(_TIMEOUT)
-        self._timers.cancel(_VERDICT)
+        self._common.timers.cancel(_TIMEOUT)
+        self._common.timers.cancel(_VERDICT)
         self._states.awareness.adjust(health_delta)

@@ -8,14 +8,13 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from onevalue.config import SwimSettings
+from onevalue.swim.common import Common
 from onevalue.swim.delegate import Delegate
 from onevalue.swim.events import PushPullDone, UserState
 from onevalue.swim.members import MemberRecord
-from onevalue.swim.states import MemberStates, Tell
+from onevalue.swim.states import MemberStates
 from onevalue.swim.streams import StreamFailed, StreamOutcome, Streams
-from onevalue.swim.timers import Timers
-from onevalue.types import Address, Rng
+from onevalue.types import Address
 from onevalue.wire.messages import Alive, Dead, Err, NodeState, NodeStatus, PushPull, Suspect
 from onevalue.wire.stream import encode_stream
 
@@ -67,38 +66,24 @@ def as_entry(record: MemberRecord) -> NodeState:
 class PushPulls:
     """The exchanges of this node: those that it starts, and its answers to others."""
 
-    def __init__(
-        self,
-        states: MemberStates,
-        streams: Streams,
-        delegate: Delegate,
-        rng: Rng,
-        timers: Timers,
-        settings: SwimSettings,
-        tell: Tell,
-        counters: dict[str, int],
-    ) -> None:
+    def __init__(self, states: MemberStates, streams: Streams, delegate: Delegate, common: Common) -> None:
         self._states = states
         self._streams = streams
         self._delegate = delegate
-        self._rng = rng
-        self._timers = timers
-        self._settings = settings
-        self._tell = tell
-        self._counters = counters
+        self._common = common
 
     def start(self, now: float) -> None:
         """The first periodic exchange comes after a random delay of up to one interval."""
-        self._timers.set(_TICK, now + self._rng.random() * self._interval_s(), self._tick)
+        self._common.timers.set(_TICK, now + self._common.rng.random() * self._interval_s(), self._tick)
 
     def request(self, address: Address, *, join: bool, now: float) -> int:
         """An exchange with the member at `address` is under way; PushPullDone is told at its end. Returns its id."""
 
         def done(request_id: int, outcome: StreamOutcome, now: float) -> None:
             error = self._merge_answer(outcome, join, now)
-            self._tell(PushPullDone(request_id, address, join, error))
+            self._common.tell(PushPullDone(request_id, address, join, error))
 
-        deadline = now + self._settings.stream_timeout_s
+        deadline = now + self._common.settings.stream_timeout_s
         return self._streams.open(address, self._encode_state(join), deadline, now, done)
 
     def answer(self, message: PushPull, now: float) -> bytes:
@@ -108,13 +93,13 @@ class PushPulls:
         return reply
 
     def _interval_s(self) -> float:
-        return interval_s(self._settings.push_pull_interval_s, len(self._states.table))
+        return interval_s(self._common.settings.push_pull_interval_s, len(self._states.table))
 
     def _tick(self, now: float) -> None:
-        self._timers.set(_TICK, now + self._interval_s(), self._tick)
+        self._common.timers.set(_TICK, now + self._interval_s(), self._tick)
         local_name = self._states.local_name
         partners = self._states.table.choose(
-            1, lambda record: record.status is NodeStatus.ALIVE and record.name != local_name, self._rng
+            1, lambda record: record.status is NodeStatus.ALIVE and record.name != local_name, self._common.rng
         )
         for partner in partners:
             self.request(partner.address, join=False, now=now)
@@ -122,7 +107,7 @@ class PushPulls:
     def _encode_state(self, join: bool) -> bytes:
         nodes = tuple(as_entry(record) for record in self._states.table.records())
         message = PushPull(join, nodes, self._delegate.user_state(join))
-        return encode_stream(message, compress=self._settings.compression)
+        return encode_stream(message, compress=self._common.settings.compression)
 
     def _merge_answer(self, outcome: StreamOutcome, join: bool, now: float) -> str | None:
         if isinstance(outcome, PushPull):
@@ -137,7 +122,7 @@ class PushPulls:
         """Every entry has been taken as the message that it amounts to; or nothing, and the reason is returned."""
         fault = version_fault(message.nodes, self._states.table.records())
         if fault is not None:
-            self._counters["push_pulls_refused"] += 1
+            self._common.counters["push_pulls_refused"] += 1
             return fault
         for entry in message.nodes:
             news = as_message(entry, self._states.local_name)
@@ -147,7 +132,7 @@ class PushPulls:
                 self._states.suspect(news, now)
             else:
                 self._states.dead(news, now)
-        self._counters["push_pulls"] += 1
+        self._common.counters["push_pulls"] += 1
         if message.user_state:
-            self._tell(UserState(message.user_state, join))
+            self._common.tell(UserState(message.user_state, join))
         return None

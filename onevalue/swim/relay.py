@@ -7,12 +7,11 @@ the probe timeout as a nack, if the requester wants one. At most RELAYS_MAX requ
 from dataclasses import dataclass
 from typing import Final
 
-from onevalue.config import SwimSettings
 from onevalue.swim.address import to_address
+from onevalue.swim.common import Common
 from onevalue.swim.outbox import Outbox
 from onevalue.swim.sequence import Sequencer, reply_address
 from onevalue.swim.states import MemberStates
-from onevalue.swim.timers import Timers
 from onevalue.types import Address, SequenceNumber
 from onevalue.wire.codec import encode_message
 from onevalue.wire.messages import Ack, IndirectPing, Nack, Ping
@@ -36,21 +35,11 @@ class _Relay:
 class Relays:
     """The indirect pings that this node makes for others at present."""
 
-    def __init__(
-        self,
-        states: MemberStates,
-        outbox: Outbox,
-        sequencer: Sequencer,
-        timers: Timers,
-        settings: SwimSettings,
-        counters: dict[str, int],
-    ) -> None:
+    def __init__(self, states: MemberStates, outbox: Outbox, sequencer: Sequencer, common: Common) -> None:
         self._states = states
         self._outbox = outbox
         self._sequencer = sequencer
-        self._timers = timers
-        self._settings = settings
-        self._counters = counters
+        self._common = common
         self._relays: dict[SequenceNumber, _Relay] = {}
 
     def __len__(self) -> int:
@@ -59,12 +48,14 @@ class Relays:
     def begin(self, message: IndirectPing, target: Address, source: Address, now: float) -> None:
         """The target is pinged for the sender of `message`, unless too many relays wait."""
         if len(self._relays) >= RELAYS_MAX:
-            self._counters["relays_refused"] += 1
+            self._common.counters["relays_refused"] += 1
             return
         requester = reply_address(message, source)
         seq_no = self._sequencer.next()
         self._relays[seq_no] = _Relay(requester, message.seq_no, message.nack)
-        self._timers.set(_timer(seq_no), now + self._settings.probe_timeout_s, lambda _: self._give_up(seq_no))
+        self._common.timers.set(
+            _timer(seq_no), now + self._common.settings.probe_timeout_s, lambda _: self._give_up(seq_no)
+        )
         local = self._states.local
         self._outbox.send(encode_message(Ping(seq_no, message.node, local.addr, local.port, local.name)), target)
 
@@ -73,7 +64,7 @@ class Relays:
         relay = self._relays.pop(seq_no, None)
         if relay is None:
             return False
-        self._timers.cancel(_timer(seq_no))
+        self._common.timers.cancel(_timer(seq_no))
         self._outbox.send(encode_message(Ack(relay.seq_no)), relay.address)
         return True
 

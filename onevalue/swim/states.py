@@ -1,16 +1,15 @@
 """What becomes of the members as news arrives: alive, suspect, dead, and refuting what is wrong about this node.
 
-`rules` judges, this file carries out: it owns the member table, the suspicions, the health score, the own incarnation
-and memberlist's broadcast queue. It knows no packet and no stream. Follows wire README 4.5 and memberlist's state.go.
+`rules` judges, this file carries out: it owns the member table, the suspicions, the health score and memberlist's
+broadcast queue. It knows no packet and no stream. Follows wire README 4.5 and memberlist's state.go.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from onevalue.config import SwimSettings
 from onevalue.swim.address import is_addr
 from onevalue.swim.awareness import Awareness
+from onevalue.swim.common import Common
 from onevalue.swim.events import (
     LeaveSent,
     MemberForgotten,
@@ -21,14 +20,12 @@ from onevalue.swim.events import (
     NameConflict,
     Refuted,
     SuspicionEnded,
-    SwimEvent,
 )
 from onevalue.swim.members import MemberRecord, MemberTable
 from onevalue.swim.queue import BroadcastQueue
 from onevalue.swim.rules import Verdict, judge_alive, judge_dead, judge_suspect, may_reclaim, next_incarnation
 from onevalue.swim.suspicion import Suspicion, confirmations_wanted, timeout_min_s
-from onevalue.swim.timers import Timers
-from onevalue.types import Incarnation, Rng
+from onevalue.types import Incarnation
 from onevalue.wire.codec import encode_message
 from onevalue.wire.messages import Alive, Dead, NodeStatus, Suspect
 
@@ -40,8 +37,6 @@ DEPARTURE (queue-max): memberlist's own queue has no bound.
 
 _REFUTATION_SLOT: Final = "refutation"
 _OWN_LEAVE: Final = "own leave"
-
-Tell = Callable[[SwimEvent], None]
 
 
 def _slot(name: str) -> str:
@@ -55,29 +50,16 @@ def _timer(name: str) -> str:
 class MemberStates:
     """The members, and what this node says about them."""
 
-    def __init__(
-        self,
-        local: MemberRecord,
-        settings: SwimSettings,
-        rng: Rng,
-        timers: Timers,
-        tell: Tell,
-        counters: dict[str, int],
-    ) -> None:
+    def __init__(self, local: MemberRecord, common: Common) -> None:
         self.table = MemberTable()
-        self.queue = BroadcastQueue(settings.retransmit_mult, QUEUE_MAX)
-        self.awareness = Awareness(settings.awareness_max_multiplier)
+        self.queue = BroadcastQueue(common.settings.retransmit_mult, QUEUE_MAX)
+        self.awareness = Awareness(common.settings.awareness_max_multiplier)
         self.leaving = False
         self._leave_told = False
         self.local_name = local.name
-        self._settings = settings
-        self._rng = rng
-        self._timers = timers
-        self._tell = tell
-        self._counters = counters
+        self._common = common
         self._suspicions: dict[str, Suspicion] = {}
-        self._incarnation = Incarnation(0)
-        self.table.put(local, rng)
+        self.table.put(local, common.rng)
 
     @property
     def local(self) -> MemberRecord:
@@ -100,15 +82,15 @@ class MemberStates:
         if self.leaving:
             return
         local = self.local
-        self._incarnation = next_incarnation(self._incarnation, self._incarnation)
-        self.alive(Alive(self._incarnation, local.name, local.addr, local.port, meta, local.vsn), now, own=True)
+        incarnation = next_incarnation(local.incarnation, local.incarnation)
+        self.alive(Alive(incarnation, local.name, local.addr, local.port, meta, local.vsn), now, own=True)
 
     def leave(self, now: float) -> None:
         """This node has left and gossips that; LeaveSent is told when it was sent often enough or nobody is there."""
         if self.leaving:
             return
         self.leaving = True
-        self.dead(Dead(self._incarnation, self.local_name, self.local_name), now)
+        self.dead(Dead(self.local.incarnation, self.local_name, self.local_name), now)
         if not any(self.is_other(record) for record in self.table.records()):
             self._tell_leave_sent()
 
@@ -120,24 +102,24 @@ class MemberStates:
     def _tell_leave_sent(self) -> None:
         if not self._leave_told:
             self._leave_told = True
-            self._tell(LeaveSent())
+            self._common.tell(LeaveSent())
 
     def alive(self, news: Alive, now: float, *, own: bool = False) -> None:
         """An alive message has been judged, and applied and gossiped on if it is news."""
         if not news.node or not is_addr(news.addr):
-            self._counters["malformed"] += 1
+            self._common.counters["malformed"] += 1
             return
         news = replace(news, port=news.port or self.local.port)
         known = self.table.get(news.node)
         if known is None and self.table.is_full:
-            self._counters["members_refused"] += 1
+            self._common.counters["members_refused"] += 1
             return
         local = news.node == self.local_name
-        reclaim = known is not None and may_reclaim(known, self._settings.dead_node_reclaim_s, now)
+        reclaim = known is not None and may_reclaim(known, self._common.settings.dead_node_reclaim_s, now)
         verdict = judge_alive(known, news, local=local, own=own, leaving=self.leaving, reclaim=reclaim)
         if verdict is Verdict.CONFLICT and known is not None:
-            self._counters["conflicts"] += 1
-            self._tell(NameConflict(known, news.addr, news.port))
+            self._common.counters["conflicts"] += 1
+            self._common.tell(NameConflict(known, news.addr, news.port))
         elif verdict is Verdict.REFUTE:
             self._refute(news.incarnation, "")
         elif verdict is Verdict.ACCEPT:
@@ -155,9 +137,9 @@ class MemberStates:
         elif verdict is Verdict.ACCEPT and known is not None:
             self._gossip(news)
             record = replace(known, incarnation=news.incarnation, status=NodeStatus.SUSPECT, changed=now)
-            self.table.put(record, self._rng)
+            self.table.put(record, self._common.rng)
             self._begin_suspicion(record, news.accuser, now)
-            self._tell(MemberSuspected(record, news.accuser))
+            self._common.tell(MemberSuspected(record, news.accuser))
 
     def dead(self, news: Dead, now: float) -> None:
         """A dead message has been judged: applied as dead or left, refuted, or dropped."""
@@ -171,8 +153,8 @@ class MemberStates:
             self._gossip(news, token=_OWN_LEAVE if local else None)
             status = NodeStatus.LEFT if news.node == news.accuser else NodeStatus.DEAD
             record = replace(known, incarnation=news.incarnation, status=status, changed=now)
-            self.table.put(record, self._rng)
-            self._tell(MemberGone(record))
+            self.table.put(record, self._common.rng)
+            self._common.tell(MemberGone(record))
 
     def forget_gone(self, now: float) -> None:
         """Other members that have been dead or left for longer than they get gossip are forgotten (README 4.3)."""
@@ -181,12 +163,12 @@ class MemberStates:
             for record in self.table.records()
             if record.is_gone
             and record.name != self.local_name
-            and now - record.changed > self._settings.gossip_to_the_dead_s
+            and now - record.changed > self._common.settings.gossip_to_the_dead_s
         ]
         if forgotten:
             self.table.forget(forgotten)
         for name in forgotten:
-            self._tell(MemberForgotten(name))
+            self._common.tell(MemberForgotten(name))
 
     def _accept_alive(self, known: MemberRecord | None, news: Alive, now: float) -> None:
         self._end_suspicion(news.node)
@@ -202,30 +184,30 @@ class MemberStates:
             status=NodeStatus.ALIVE,
             changed=known.changed if known is not None and known.status is NodeStatus.ALIVE else now,
         )
-        self.table.put(record, self._rng)
+        self.table.put(record, self._common.rng)
         if known is not None and known.status is NodeStatus.SUSPECT:
-            self._tell(SuspicionEnded(record))
+            self._common.tell(SuspicionEnded(record))
         if was_gone:  # row 10
-            self._tell(MemberJoined(record))
+            self._common.tell(MemberJoined(record))
         elif known is not None and known.meta != record.meta:
-            self._tell(MemberUpdated(record))
+            self._common.tell(MemberUpdated(record))
 
     def _refute(self, accused: Incarnation, by: str) -> None:
         """This node says again that it is alive, with an incarnation above what it is accused of."""
-        self._incarnation = next_incarnation(self._incarnation, accused)
-        record = replace(self.local, incarnation=self._incarnation)
-        self.table.put(record, self._rng)
+        local = self.local
+        record = replace(local, incarnation=next_incarnation(local.incarnation, accused))
+        self.table.put(record, self._common.rng)
         self.awareness.adjust(1)
-        self._counters["refutations"] += 1
+        self._common.counters["refutations"] += 1
         news = Alive(record.incarnation, record.name, record.addr, record.port, record.meta, record.vsn)
         self.queue.add(encode_message(news), slot=_REFUTATION_SLOT)
-        self._tell(Refuted(by))
+        self._common.tell(Refuted(by))
 
     def _gossip(self, news: Alive | Suspect | Dead, token: str | None = None) -> None:
         self.queue.add(encode_message(news), slot=_slot(news.node), token=token)
 
     def _begin_suspicion(self, record: MemberRecord, accuser: str, now: float) -> None:
-        nodes, settings = len(self.table), self._settings
+        nodes, settings = len(self.table), self._common.settings
         min_s = timeout_min_s(settings.suspicion_mult, nodes, settings.probe_interval_s)
         suspicion = Suspicion(
             accuser,
@@ -244,7 +226,7 @@ class MemberStates:
             self._await_end(news.node, suspicion)
 
     def _await_end(self, name: str, suspicion: Suspicion) -> None:
-        self._timers.set(_timer(name), suspicion.deadline, lambda now: self._suspicion_fires(name, now))
+        self._common.timers.set(_timer(name), suspicion.deadline, lambda now: self._suspicion_fires(name, now))
 
     def _suspicion_fires(self, name: str, now: float) -> None:
         """Nobody refuted in time, so the member is dead as far as this node knows."""
@@ -254,4 +236,4 @@ class MemberStates:
 
     def _end_suspicion(self, name: str) -> None:
         if self._suspicions.pop(name, None) is not None:
-            self._timers.cancel(_timer(name))
+            self._common.timers.cancel(_timer(name))

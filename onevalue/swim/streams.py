@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from onevalue.swim.timers import Timers
+from onevalue.swim.common import Common
 from onevalue.types import Address
 from onevalue.wire.messages import StreamMessage
 
@@ -39,9 +39,8 @@ Done = Callable[[int, StreamOutcome, float], None]
 class Streams:
     """The requests under way; at most STREAM_REQUESTS_MAX, and what is asked above that fails at once."""
 
-    def __init__(self, timers: Timers, counters: dict[str, int]) -> None:
-        self._timers = timers
-        self._counters = counters
+    def __init__(self, common: Common) -> None:
+        self._common = common
         self._requests: list[StreamRequest] = []
         self._done: dict[int, Done] = {}
         self._count = 0
@@ -59,12 +58,12 @@ class Streams:
         self._count += 1
         request_id = self._count
         if len(self._done) >= STREAM_REQUESTS_MAX:
-            self._counters["streams_failed"] += 1
+            self._common.counters["streams_failed"] += 1
             done(request_id, StreamFailed(f"{STREAM_REQUESTS_MAX} exchanges are under way already"), now)
             return request_id
         self._done[request_id] = done
         self._requests.append(StreamRequest(request_id, address, data, deadline))
-        self._timers.set(
+        self._common.timers.set(
             _timer(request_id), deadline, lambda late: self.end(request_id, StreamFailed("no answer in time"), late)
         )
         return request_id
@@ -74,9 +73,9 @@ class Streams:
         done = self._done.pop(request_id, None)
         if done is None:
             return
-        self._timers.cancel(_timer(request_id))
+        self._common.timers.cancel(_timer(request_id))
         if isinstance(outcome, StreamFailed):
-            self._counters["streams_failed"] += 1
+            self._common.counters["streams_failed"] += 1
         done(request_id, outcome, now)
 
 

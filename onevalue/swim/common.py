@@ -1,0 +1,32 @@
+"""What all parts of one SWIM member share: settings, chance, deadlines, counters, and the way to tell the owner.
+
+It must not know any of the parts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from onevalue.config import SwimSettings
+from onevalue.swim.counters import new_counters
+from onevalue.swim.events import SwimEvent
+from onevalue.swim.timers import Timers
+from onevalue.types import Rng
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """Handed to each part.
+
+    Attributes:
+        settings: memberlist's.
+        rng: chance.
+        tell: the owner hears of this event, after those before it.
+        timers: what is to be done when; each part names its keys after itself.
+        counters: see `counters`; each part counts its own.
+    """
+
+    settings: SwimSettings
+    rng: Rng
+    tell: Callable[[SwimEvent], None]
+    timers: Timers = field(default_factory=Timers)
+    counters: dict[str, int] = field(default_factory=new_counters)
