@@ -95,6 +95,8 @@ class Broadcaster(Service):
         self._membership.observe_events(lambda events: self._spread.receive_events(events, self._reactor.seconds()))
         self._membership.observe_addresses_tried(self._addresses_tried)
         self._was_learning = self._somebody_to_ask
+        if self._somebody_to_ask:
+            self.log.info("takes no writes yet: it learns first what the others hold")
         self._spread.start(self._reactor.seconds(), somebody_to_ask=self._somebody_to_ask)
         self._rounds.start(self._interval_s, now=False).addErrback(self._failed, "a round")
 

@@ -5,9 +5,11 @@ It must not know what else an event leads to.
 
 from collections.abc import Iterator
 
+from onevalue.addresses import host_port
 from onevalue.loglines import LimitedLog
 from onevalue.serf import events as told
 from onevalue.spread.rumour import EVENT_NAME
+from onevalue.swim.address import to_address
 
 PAYLOAD_SHOWN_MAX = 128
 """Bytes of a user event's payload in one line."""
@@ -21,29 +23,33 @@ _WORDS: dict[type, str] = {
 }
 
 
-def write_lines(log: LimitedLog, event: told.SerfEvent) -> None:
+def write_lines(log: LimitedLog, event: told.SerfEvent, local_name: str) -> None:
     """The log has a line for each thing in the event that people may want to know."""
     if isinstance(event, told.NameConflict):
         log.error("another node calls itself {name}: give each node its own --name", name=event.name)
     else:
-        for line, fields in _lines(event):
+        for line, fields in _lines(event, local_name):
             log.info(line, **fields)
 
 
-def _lines(event: told.SerfEvent) -> Iterator[tuple[str, dict[str, object]]]:
+def _lines(event: told.SerfEvent, local_name: str) -> Iterator[tuple[str, dict[str, object]]]:
     match event:
         case told.UserEvents():
             for each in event.events:
                 if each.name != EVENT_NAME:  # of values the store tells
-                    fields = {"name": each.name, "ltime": each.ltime, "payload": each.payload[:PAYLOAD_SHOWN_MAX]}
+                    payload = each.payload[:PAYLOAD_SHOWN_MAX].decode(errors="replace")
+                    fields = {"name": each.name, "ltime": each.ltime, "payload": payload}
                     yield "user event {name} at {ltime}: {payload}", fields
         case told.Refuted():
-            yield "{by} thought that this node was gone, and was told otherwise", {"by": event.by}
+            # What comes by push/pull counts as said by the reader (protocol.md 3.3).
+            by = "a member" if event.by == local_name else event.by
+            yield "{by} took this node for failed or changed, and was told otherwise", {"by": by}
         case told.MemberSuspected():
             yield "{name} is suspected by {by}", {"name": event.name, "by": event.by}
         case told.SuspicionEnded():
             yield "{name} is alive after all", {"name": event.name}
         case told.MemberJoin() | told.MemberLeave() | told.MemberFailed() | told.MemberUpdate() | told.MemberReap():
-            yield "{what}: {name}", {"what": _WORDS[type(event)], "name": event.member.name}
+            address = host_port(*to_address(event.member.addr, event.member.port))
+            yield "{what}: {name} at {at}", {"what": _WORDS[type(event)], "name": event.member.name, "at": address}
         case _:
             pass

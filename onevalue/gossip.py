@@ -83,6 +83,7 @@ class GossipService(Service):
         self._joiner = Joiner(
             reactor=reactor,
             dialler=dialler,
+            lines=self._lines,
             begin=lambda address: serf.join(address, reactor.seconds()),
             changed=self._joining_changed,
         )
@@ -321,12 +322,12 @@ class GossipService(Service):
             self._timer = self._reactor.callLater(wait_s, self._timer_fired)
 
     def _handle(self, event: told.SerfEvent) -> None:
-        write_lines(self._lines, event)
+        write_lines(self._lines, event, self.local_name)
         match event:
             case told.UserEvents():
                 self._tell_events(event)
             case told.JoinDone():
-                self._joiner.ended(event.request_id, answered=event.error is None)
+                self._joiner.ended(event.request_id, event.error)
             case told.LeaveDone():
                 self._leave_is_done = True
             case told.NameConflict() | told.Refuted():

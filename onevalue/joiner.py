@@ -7,16 +7,19 @@ deadline in `resolver`, each push/pull in the core.
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from onevalue.addresses import split_host_port
 from onevalue.config import GOSSIP_PORT_DEFAULT
+from onevalue.loglines import LimitedLog
 from onevalue.resolver import Resolver
 from onevalue.serf.dialler import Dialler
 from onevalue.streams import Reactor
 from onevalue.types import Address
+
+Errors = list[str | None]
+"""What came of some push/pulls: why each was not answered, or None."""
 
 Choose = Callable[[Sequence[Address]], Sequence[Address]]
 
@@ -27,39 +30,47 @@ class Joiner:
     Args:
         reactor: its clock, resolver and threads.
         dialler: the join addresses.
+        lines: for a line when a join address begins to answer, or ceases to.
         begin: a push/pull with an address begins; returns its id, of which `ended` is told later.
         changed: called after each step that the rest of the engine must look at.
     """
 
-    _log = Logger(namespace="onevalue.gossip")
-
     def __init__(
-        self, *, reactor: Reactor, dialler: Dialler, begin: Callable[[Address], int], changed: Callable[[], None]
+        self,
+        *,
+        reactor: Reactor,
+        dialler: Dialler,
+        lines: LimitedLog,
+        begin: Callable[[Address], int],
+        changed: Callable[[], None],
     ) -> None:
         self._reactor = reactor
         self._dialler = dialler
+        self._lines = lines
         self._resolver = Resolver(reactor)
         self._begin = begin
         self._changed = changed
         self._lookups: list[Deferred[list[str]]] = []
-        self._waiting: dict[int, Deferred[int]] = {}
+        self._waiting: dict[int, Deferred[Errors]] = {}
+        self._answers: dict[str, bool] = {}  # whether each target did the last time, so that the log tells it once
         self._stopped = False
 
     def dial(self) -> None:
         """An attempt at each join address that is due is under way; the dialler hears when it is over."""
         for target in self._dialler.due(self._reactor.seconds()):
-            attempt: Deferred[int] = maybeDeferred(self._attempt, target, partial(self._dialler.resolved, target))
+            attempt: Deferred[Errors] = maybeDeferred(self._attempt, target, partial(self._dialler.resolved, target))
             attempt.addBoth(self._dialled, target)
 
     def join(self, texts: Sequence[str]) -> Deferred[int]:
         """Fires with how many of these addresses answered a push/pull; a text that is no address counts as silent."""
-        return _count([maybeDeferred(self._attempt, text, list) for text in texts])
+        attempts = _gathered([maybeDeferred(self._attempt, text, list) for text in texts])
+        return attempts.addCallback(lambda errors: errors.count(None))
 
-    def ended(self, request_id: int, *, answered: bool) -> None:
-        """The push/pull of this id is over."""
+    def ended(self, request_id: int, error: str | None) -> None:
+        """The push/pull of this id is over; `error` is None if it was answered."""
         waiter = self._waiting.pop(request_id, None)
         if waiter is not None:
-            waiter.callback(int(answered))
+            waiter.callback([error])
 
     def stop(self) -> None:
         """No lookup is under way, and no new push/pull begins."""
@@ -67,36 +78,47 @@ class Joiner:
         for lookup in list(self._lookups):
             lookup.cancel()
 
-    def _attempt(self, text: str, choose: Choose) -> Deferred[int]:
-        """One push/pull with each chosen address of a host; fires with how many answered."""
+    def _attempt(self, text: str, choose: Choose) -> Deferred[Errors]:
+        """One push/pull with each chosen address of a host; fires with what came of them."""
         host, port = split_host_port(text, GOSSIP_PORT_DEFAULT)
         lookup = self._resolver.resolve(host)
         self._lookups.append(lookup)
 
-        def found(hosts: list[str]) -> Deferred[int]:
+        def found(hosts: list[str]) -> Deferred[Errors]:
             self._lookups.remove(lookup)
             addresses = choose([(host, port) for host in hosts])
-            answers = _count([self._push_pull(address) for address in ([] if self._stopped else addresses)])
+            answers = _gathered([self._push_pull(address) for address in ([] if self._stopped else addresses)])
             self._changed()
-            return answers
+            return answers if hosts else succeed(["its name has no address"])
 
         return lookup.addCallback(found)
 
-    def _push_pull(self, address: Address) -> Deferred[int]:
-        answered: Deferred[int] = Deferred()
+    def _push_pull(self, address: Address) -> Deferred[Errors]:
+        answered: Deferred[Errors] = Deferred()
         self._waiting[self._begin(address)] = answered
         return answered
 
-    def _dialled(self, result: int | Failure, target: str) -> None:
+    def _dialled(self, result: Errors | Failure, target: str) -> None:
         if isinstance(result, Failure):
-            self._log.failure("dialling {target} failed, and goes on", result, target=target)
-        elif result:
-            self._log.info("joined by {target}", target=target)
+            self._lines.failure("dialling {target} failed, and goes on", result, target=target)
+        elif result and not self._stopped:  # nothing was dialled at the addresses of this node itself
+            self._tell(target, result)
         self._dialler.over(target, self._reactor.seconds())
         self._changed()
 
+    def _tell(self, target: str, errors: Errors) -> None:
+        answers = None in errors
+        if answers == self._answers.get(target):
+            return
+        self._answers[target] = answers
+        if answers:
+            self._lines.info("joined at {target}", target=target)
+        else:
+            line = "nobody to join at {target} yet, dialling it again and again: {reason}"
+            self._lines.info(line, target=target, reason=errors[0])
 
-def _count(attempts: list[Deferred[int]]) -> Deferred[int]:
-    """Fires with the sum of what the attempts come to; one that fails counts as nothing."""
-    results: Deferred[list[tuple[bool, int]]] = DeferredList(attempts, consumeErrors=True)
-    return results.addCallback(lambda pairs: sum(count for success, count in pairs if success))
+
+def _gathered(attempts: list[Deferred[Errors]]) -> Deferred[Errors]:
+    """Fires with what came of all push/pulls of the attempts; an attempt that fails had none."""
+    results: Deferred[list[tuple[bool, Errors]]] = DeferredList(attempts, consumeErrors=True)
+    return results.addCallback(lambda pairs: [error for success, errors in pairs if success for error in errors])

@@ -38,6 +38,9 @@ from onevalue.writer import Writer
 
 __all__ = ["Options", "makeService"]
 
+TARGETS_SHOWN_MAX = 20
+"""Addresses to join that are named in the first line of the log."""
+
 STOP_TIME_MAX_S = 1.0
 """How long the stop of a part may take beyond its own budget, before the next part stops all the same."""
 
@@ -99,6 +102,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     )
     keeper = Keeper(reactor=reactor, store=store, membership=gossip, journal=journal)
     debug = DebugLine(reactor=reactor, store=store, membership=gossip, interval_s=config.debug_interval_s)
+    _say_who(config, journal, store.current)
     return Node(
         reactor,
         [broadcaster, keeper, debug, web, gossip],
@@ -139,6 +143,22 @@ def _gossip(config: NodeConfig, journal: IJournal, reactor: Reactor, rng: random
         dialler=Dialler(_targets(config, journal.contents.peers), SerfSettings(), _own(placement)),
         bind=(placement.bind_host, placement.bind_port),
         stream_time_max_s=LAN.stream_timeout_s,
+    )
+
+
+def _say_who(config: NodeConfig, journal: IJournal, state: State) -> None:
+    """The first line of the log that is ours: all that this node goes by."""
+    placement = config.placement
+    Logger(namespace="onevalue").info(
+        "OneValue {version}: {name}, reached at {at}, holds {value} at generation {generation}, "
+        "keeps it {where}, and joins {join}",
+        version=__version__,
+        name=config.name,
+        at=host_port(placement.advertise_host, placement.advertise_port),
+        value=state.value,
+        generation=state.generation,
+        where="nowhere (--no-journal)" if config.data_dir is None else f"in {config.data_dir.absolute()}",
+        join=", ".join(_targets(config, journal.contents.peers)[:TARGETS_SHOWN_MAX]) or "nobody",
     )
 
 

@@ -38,6 +38,7 @@ class LimitedSite(Site):
         stopping: no connection is taken any more, and each request is the last of its connection.
     """
 
+    noisy = False  # at start and stop it would tell its Python name
     protocol = LimitedChannel  # type: ignore[assignment]  # Twisted's own one is a proxy that adds HTTP/2
     reactor: IReactorTime
     resource: IResource

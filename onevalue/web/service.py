@@ -3,8 +3,11 @@
 It must not know what any route does.
 """
 
+import os
+
 from klein import Klein
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IAddress,
@@ -16,6 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
+from onevalue.addresses import host_port
 from onevalue.web.context import Context
 from onevalue.web.health import HealthRoutes
 from onevalue.web.original import OriginalRoutes
@@ -112,4 +116,11 @@ class WebService(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
-        self._log.info("HTTP at {address}", address=port.getHost())
+        self._log.info("HTTP at {address}", address=_readable(port.getHost()))
+
+
+def _readable(address: IAddress) -> str:
+    """The address of a port, as people write it."""
+    if isinstance(address, IPv4Address | IPv6Address):
+        return host_port(address.host, address.port)
+    return os.fsdecode(address.name) if isinstance(address, UNIXAddress) and address.name else str(address)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.harness import TWISTD, House, Process, ensure_deferred, eventually, free_address
+from tests.e2e.harness import TWISTD, House, Node, Process, ensure_deferred, eventually, free_address
 
 
 async def run(folder: Path, *arguments: str, environ: dict[str, str] | None = None) -> tuple[int, str]:
@@ -115,6 +115,27 @@ async def test_a_damaged_journal_stops_the_start(house: House) -> None:
     assert str(path) in output
     assert "Traceback" not in output
     assert path.read_bytes() == b"garbage" * 1000
+
+
+@ensure_deferred
+async def test_the_log_is_for_people(house: House) -> None:
+    """From start to stop: who this node is, whom it cannot reach yet, whom it found; no names of Python objects."""
+    late = house.node("late")
+    node = await house.node("n", options=["--join", late.host, "--initial", "7"]).start()
+    await eventually(lambda: seen(node, f"nobody to join at {late.host} yet"), 5, "silence is told")
+    await late.start()
+    await eventually(lambda: seen(node, f"joined at {late.host}"), 10, "the join is told")
+    await node.stop()
+    first = f"n, reached at {node.host}:7946, holds 7 at generation 0, keeps it in {house.folder / 'n'}"
+    for words in [first, "takes no writes yet", f"HTTP at {node.host}:8080", f"member joined: late at {late.host}"]:
+        assert words in node.output
+    for words in ["object at 0x", "Address(", "b'", "Traceback"]:
+        assert words not in node.output
+
+
+async def seen(node: Node, words: str) -> bool:
+    """Whether the log of the node has these words."""
+    return words in node.output
 
 
 @ensure_deferred

@@ -1,6 +1,7 @@
 """The life of the HTTP service: it listens, and stops in bounded time with nothing left behind."""
 
 import pytest
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
@@ -8,7 +9,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.web.server import LimitedSite
-from onevalue.web.service import STOP_GRACE_S, WebService
+from onevalue.web.service import STOP_GRACE_S, WebService, _readable
 from tests.web_support import SlowJournal, WebNode
 
 
@@ -41,6 +42,15 @@ class ServiceTests(SynchronousTestCase):
         service, node = self.make()
         assert service.port.port == 8080  # type: ignore[attr-defined]  # an IPv4Address
         assert node.get("/get").body == b"42"
+
+    def test_addresses_are_logged_as_people_write_them(self) -> None:
+        """Of any kind of port."""
+        for address, words in [
+            (IPv4Address("TCP", "127.0.0.1", 80), "127.0.0.1:80"),
+            (IPv6Address("TCP", "::1", 80), "[::1]:80"),
+            (UNIXAddress(b"/run/x"), "/run/x"),
+        ]:
+            assert _readable(address) == words
 
     def test_a_port_that_is_taken_surfaces_at_start(self) -> None:
         """The error is raised, not logged, and the service can be stopped all the same."""

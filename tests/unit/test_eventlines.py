@@ -1,0 +1,52 @@
+"""The lines of the log about members and events are for people: addresses and texts, no Python."""
+
+from twisted.internet.task import Clock
+from twisted.logger import Logger, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from onevalue.eventlines import PAYLOAD_SHOWN_MAX, write_lines
+from onevalue.loglines import LimitedLog
+from onevalue.serf import events as told
+from onevalue.serf.members import MemberStatus, SerfMember
+from onevalue.spread.rumour import EVENT_NAME
+from onevalue.types import LamportTime
+
+
+def event(name: str, payload: bytes) -> told.UserEvents:
+    """One user event."""
+    return told.UserEvents((told.ReceivedEvent(name, payload, LamportTime(5), b"", relay_wanted=True),))
+
+
+class EventLinesTests(SynchronousTestCase):
+    """What write_lines writes."""
+
+    def lines(self, each: told.SerfEvent) -> list[str]:
+        """The lines of one event, on node n1."""
+        lines: list[str] = []
+        log = Logger("test", observer=lambda event: lines.append(formatEvent(event)))  # type: ignore[arg-type]  # its kind of event is an Any
+        write_lines(LimitedLog(log, Clock().seconds), each, "n1")
+        return lines
+
+    def test_members_have_their_address(self) -> None:
+        """IPv4 and IPv6."""
+        for addr, at in [(bytes([10, 0, 0, 2]), "10.0.0.2:7946"), (bytes(15) + b"\x01", "[::1]:7946")]:
+            member = SerfMember("n2", addr, 7946, {}, MemberStatus.FAILED, False, LamportTime(1), 0.0)
+            assert self.lines(told.MemberFailed(member)) == [f"member failed: n2 at {at}"]
+
+    def test_payloads_are_text(self) -> None:
+        """What is not UTF-8 or not printable is replaced, and what is long is cut."""
+        assert self.lines(event("deploy", "v2 höchstens".encode())) == ["user event deploy at 5: v2 höchstens"]
+        [line] = self.lines(event("deploy", b"\xff\x1b[31m\n" + b"x" * 1000))
+        assert line.isprintable()
+        assert len(line) <= len("user event deploy at 5: ") + PAYLOAD_SHOWN_MAX
+
+    def test_value_events_are_left_to_the_store(self) -> None:
+        """They come by the dozen."""
+        assert self.lines(event(EVENT_NAME, b"{}")) == []
+
+    def test_nobody_accuses_itself(self) -> None:
+        """What this node reads of itself in a push/pull counts as said by the reader, but was said by another."""
+        for by, shown in [("n2", "n2"), ("n1", "a member")]:
+            assert self.lines(told.Refuted(by)) == [
+                f"{shown} took this node for failed or changed, and was told otherwise"
+            ]
