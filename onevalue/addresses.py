@@ -160,6 +160,13 @@ def http_tag(description: str, advertise_host: str) -> str:
     return f"{scheme}:{port}" if everywhere or listening == advertised else "-"
 
 
+def check_http_port(description: str) -> None:
+    """Raises ValueError if a strports description has a TCP port that cannot be; the message goes on from the text."""
+    kind, port, _ = _parts(description)
+    if kind in {"tcp", "tcp6", "ssl"} and not 0 <= int(port) < 65536:  # serverFromString knows that it is a number
+        raise ValueError("has no port from 0 to 65535")
+
+
 def http_open_to_others(description: str) -> bool:
     """True unless a strports description is known to serve this host only."""
     kind, _, interface = _parts(description)

@@ -3,6 +3,7 @@
 It must not know what the parts do; `tap` builds them.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,7 +64,8 @@ class Node(MultiService):
         """All parts run.
 
         Raises:
-            StartError: a port is taken; one clear line of the log says which, and the process ends with status 1.
+            StartError: a port or socket cannot be had; one clear line of the log says which, and the process ends with
+                status 1.
         """
         with self._one_clear_line():
             super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
@@ -101,7 +103,16 @@ class Node(MultiService):
         # In the log, not on standard error: a daemon has none.
         try:
             yield
-        except CannotListenError as error:
-            where = f"{error.interface or 'all interfaces'} port {error.port}"
-            self.log.critical("onevalue: cannot listen on {where}: {why}", where=where, why=error.socketError)
-            raise StartError(f"cannot listen on {where}: {error.socketError}") from None
+        except (CannotListenError, OSError) as error:
+            why = _why_not(error)
+            self.log.critical("onevalue: {why}", why=why)
+            raise StartError(why) from None
+
+
+def _why_not(error: CannotListenError | OSError) -> str:
+    """Why the node cannot start, in one clause."""
+    if isinstance(error, OSError):  # what an endpoint that is no TCP port stumbles over
+        return f"cannot listen: {error.strerror or error}"
+    if isinstance(error.port, int):
+        return f"cannot listen on {error.interface or 'all interfaces'} port {error.port}: {error.socketError}"
+    return f"cannot listen on {os.fsdecode(error.port)}: {error.socketError}"

@@ -5,6 +5,7 @@ CLUSTER_ADDR are understood; the command line wins. It must not know how a node 
 """
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import nan
@@ -15,7 +16,9 @@ from typing import TypeVar
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
-from onevalue.addresses import Placement, place, split_host_port
+import twisted
+from onevalue import __version__
+from onevalue.addresses import Placement, check_http_port, place, split_host_port
 from onevalue.config import GOSSIP_PORT_DEFAULT, HTTP_PORT_DEFAULT, SpreadSettings
 from onevalue.errors import ConfigError, LocalProtocolError
 from onevalue.serf.dialler import TARGETS_MAX
@@ -85,16 +88,31 @@ class Options(usage.Options):
             "HOST[:PORT] at which others reach this node; opens all interfaces unless loopback. Also ADVERTISE_ADDR.",
         ],
         ["name", None, None, "Name of this node, unique in the cluster. [default: host name, and port if not 7946]"],
-        ["initial", None, None, "The value at generation 0, an integer of 64 bits. [default: 42]"],
+        [
+            "initial",
+            None,
+            None,
+            "The value before anybody writes, an integer of 64 bits; the same on all nodes. [default: 42]",
+        ],
         [
             "data-dir",
             None,
             None,
             "Folder of the journal. [default: $STATE_DIRECTORY, else onevalue/NAME under the XDG state home]",
         ],
-        ["members-to-notify", None, None, "How many random members a round of anti-entropy asks. [default: 2]"],
+        [
+            "members-to-notify",
+            None,
+            None,
+            "How many random members each round of anti-entropy exchanges states with. [default: 2]",
+        ],
         ["broadcast-interval", None, None, "Seconds between two rounds of anti-entropy. [default: 2]"],
-        ["debug-interval", None, None, "Seconds between two lines of members and state; 0: none. [default: 5]"],
+        [
+            "debug-interval",
+            None,
+            None,
+            "Seconds between two lines of members and state in the log; 0: none. [default: 5]",
+        ],
         ["join-timeout", None, None, "Seconds after which a node whom nobody answers takes writes. [default: 5]"],
     ]
     optFlags = [["no-journal", None, "Keep nothing on disk: for throw-away nodes. Wins over --data-dir."]]  # noqa: RUF012  # as above
@@ -113,6 +131,20 @@ class Options(usage.Options):
     def opt_tag(self, tag: str) -> None:
         """KEY=VALUE shown to all members; may be repeated."""
         self["tag"].append(tag)
+
+    def opt_version(self) -> None:
+        """Display the versions of OneValue and Twisted and exit."""
+        sys.stdout.write(f"OneValue {__version__}, Twisted {twisted.__version__}\n")
+        sys.exit(0)
+
+    def parseArgs(self, *arguments: str) -> None:
+        """There are none but options.
+
+        Raises:
+            UsageError: there are; the first is named.
+        """
+        if arguments:
+            raise usage.UsageError(f"{arguments[0]!r} belongs to no option")
 
     def postOptions(self) -> None:
         """`self["config"]` is the checked NodeConfig.
@@ -195,7 +227,8 @@ class Options(usage.Options):
         except ValueError:
             number = nan
         if "_" in text or not low <= number <= high:
-            raise ConfigError(f"--{name}: {text!r} is not a number from {low} to {high}")
+            what = "an integer" if kind is int else "a number"
+            raise ConfigError(f"--{name}: {text!r} is not {what} from {low} to {high}")
         return number
 
     def _integer(self, name: str, low: int, high: int) -> int:
@@ -242,6 +275,7 @@ def _endpoint(text: str) -> str:
         serverFromString(None, text)  # only to see that it can be read: the node makes its own
     except Exception as error:  # noqa: BLE001  # each kind of endpoint has its own; whichever it is, the option is wrong
         raise ValueError(f"is no strports description: {error}") from None
+    check_http_port(text)
     return text
 
 

@@ -1,5 +1,6 @@
 """The node as a whole: a port that is taken is one clear line, and stopping ends whatever one part does."""
 
+import re
 from typing import Any
 
 import pytest
@@ -63,6 +64,18 @@ class NodeTests(SynchronousTestCase):
         assert isinstance(ended.value, Exception)  # or twistd as a daemon would wait for ever
         assert "127.0.0.1 port 7946" in str(ended.value)
         assert not self.notes
+
+    def test_whatever_cannot_be_had_is_one_clear_clause(self) -> None:
+        """A socket in the file system, or in a folder that is not there, or all interfaces."""
+        taken = OSError(98, "Address already in use")
+        for fault, words in [
+            (CannotListenError(None, b"/run/x", taken), "cannot listen on /run/x: [Errno 98] Address already in use"),
+            (CannotListenError("", 80, taken), "cannot listen on all interfaces port 80: [Errno 98]"),
+            (FileNotFoundError(2, "No such file or directory", "7", None, b"/x.lock"), "cannot listen: No such file"),
+        ]:
+            with pytest.raises(SystemExit, match=re.escape(words)) as ended:
+                Node(self.clock, [Part("a", self.notes, fault)], []).startService()
+            assert "b'" not in str(ended.value)
 
     def test_each_step_waits_for_the_one_before(self) -> None:
         """Until its Deferred has fired."""

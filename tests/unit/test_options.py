@@ -1,5 +1,7 @@
 """The options: from the command line, from the environment, in this order; what is wrong is named."""
 
+import sys
+from io import StringIO
 from pathlib import Path
 from socket import gethostname
 
@@ -7,6 +9,7 @@ import pytest
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
+from onevalue import __version__
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.dialler import TARGETS_MAX
 
@@ -147,7 +150,7 @@ WRONG: list[tuple[str, str]] = [
     *[("join", text) for text in ("host:port", "host:0", "1.2.3.4:5:6", "[::1", ",".join(["n"] * (TARGETS_MAX + 1)))],
     *[("bind", text) for text in ("127.0.0.1:99999", "not a host", "0.0.0.0")],
     *[("advertise", text) for text in ("not a host", "0.0.0.0", ":7946")],
-    *[("http", text) for text in ("gopher:70", "tcp", "tcp:80:nonsense=1")],
+    *[("http", text) for text in ("gopher:70", "tcp", "tcp:80:nonsense=1", "tcp:65536", "tcp6:-1")],
 ]
 
 
@@ -185,5 +188,22 @@ class WrongTests(SynchronousTestCase):
     def test_what_is_no_option_is_refused(self) -> None:
         """An option that does not exist, a flag with a value, and words that belong to none."""
         for argument in ["--nonsense", "--no-journal=1", "word"]:
-            with pytest.raises(usage.UsageError):
+            with pytest.raises(usage.UsageError, match=argument.strip("-").split("=")[0]):
                 parse(argument)
+
+    def test_a_number_of_the_wrong_kind_is_told_which_kind_is_right(self) -> None:
+        """2.5 is a number, but no value."""
+        with pytest.raises(usage.UsageError, match=r"'2\.5' is not an integer"):
+            parse("--initial=2.5")
+
+
+class VersionTests(SynchronousTestCase):
+    """--version."""
+
+    def test_it_tells_ours_too(self) -> None:
+        """Not only Twisted's, which is what Twisted's own would do."""
+        out = StringIO()
+        self.patch(sys, "stdout", out)  # type: ignore[no-untyped-call]  # as above
+        with pytest.raises(SystemExit):
+            parse("--version")
+        assert out.getvalue().startswith(f"OneValue {__version__}, Twisted ")
