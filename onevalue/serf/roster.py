@@ -83,8 +83,8 @@ class Roster:
         return sorted(self._members.values(), key=lambda member: member.name)
 
     def with_status(self, status: MemberStatus) -> list[SerfMember]:
-        """The members of one status, sorted by name."""
-        return [member for member in self.members() if member.status is status]
+        """The members of one status, in the order in which they became known."""
+        return [member for member in self._members.values() if member.status is status]
 
     def status_ltimes(self) -> Mapping[str, LamportTime]:
         """The time of the newest intent of every member that is not leaving, as a push/pull carries it.
@@ -93,7 +93,9 @@ class Roster:
         intent, which is how it is read, finds the leave intent stale when it comes, and then calls the member failed.
         """
         return {
-            member.name: member.status_ltime for member in self.members() if member.status is not MemberStatus.LEAVING
+            member.name: member.status_ltime
+            for member in self._members.values()
+            if member.status is not MemberStatus.LEAVING
         }
 
     def left_names(self) -> tuple[str, ...]:
@@ -184,7 +186,8 @@ class Roster:
         """
         cutoff = now - self._settings.recent_intent_timeout_s
         self._recent = {name: intent for name, intent in self._recent.items() if intent.received > cutoff}
-        return [self.forget(member.name) for member in self.members() if self._is_over(member, now, keep_failed)]
+        over = [name for name, member in self._members.items() if self._is_over(member, now, keep_failed)]
+        return [self.forget(name) for name in over]
 
     def prunes_due(self, now: float) -> list[SerfMember]:
         """The members that are forgotten now, because a leave intent asked for it and they did not contradict.

@@ -97,11 +97,6 @@ class Swim:
         return self._states.local
 
     @property
-    def n(self) -> int:
-        """How many members are remembered, in any state, this node among them; it gives limits and timeouts."""
-        return len(self._states.table)
-
-    @property
     def health_score(self) -> int:
         """How slow this node seems to itself; 0 is best (Lifeguard)."""
         return self._states.awareness.score

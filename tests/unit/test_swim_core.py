@@ -188,7 +188,11 @@ class TimeTests(SynchronousTestCase):
         """A packet before it is dropped; a second start is a bug of the owner."""
         swim = make_swim("a", addr_of("a"))
         swim.receive_datagram(encode_message(alive("b")), STRANGER, 0.0)
-        assert (swim.n, swim.next_deadline(), swim.receive_stream(Ping(SequenceNumber(1), "a"), 0.0)) == (1, None, None)
+        assert (len(swim.members()), swim.next_deadline(), swim.receive_stream(Ping(SequenceNumber(1), "a"), 0.0)) == (
+            1,
+            None,
+            None,
+        )
         swim.start(0.0)
         with pytest.raises(LocalProtocolError):
             swim.start(1.0)

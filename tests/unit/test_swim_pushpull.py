@@ -70,7 +70,7 @@ class VersionTests(SynchronousTestCase):
         assert isinstance(event, PushPullDone)
         assert event.error is not None
         assert "protocol version 9" in event.error
-        assert (bench.swim.n, bench.swim.counters["push_pulls_refused"]) == (2, 2)
+        assert (len(bench.swim.members()), bench.swim.counters["push_pulls_refused"]) == (2, 2)
 
 
 class MergeTests(SynchronousTestCase):
@@ -160,7 +160,7 @@ class RequestTests(SynchronousTestCase):
         bench.swim.stream_answered(request_id, PushPull(False, (_entry("b"),)), bench.now)
         bench.swim.stream_failed(request_id, "late", bench.now)
         bench.swim.stream_failed(request_id + 50, "unknown", bench.now)
-        assert (bench.events(), bench.swim.n) == ([], 1)
+        assert (bench.events(), len(bench.swim.members())) == ([], 1)
 
     def test_requests_above_the_bound_fail_at_once(self) -> None:
         """They end with an event like all others."""

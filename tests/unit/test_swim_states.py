@@ -115,7 +115,7 @@ class NewsTests(SynchronousTestCase):
         with patch.object(bench.swim._states.table, "_members_max", 10):
             for number in range(40):
                 bench.hear(Alive(Incarnation(1), f"forged {number}", addr_of("b"), 1000 + number, b"", VSN))
-            assert (bench.swim.n, bench.swim.counters["members_refused"]) == (10, 32)
+            assert (len(bench.swim.members()), bench.swim.counters["members_refused"]) == (10, 32)
             bench.hear(alive("b", 2))
         assert _known(bench, "b").incarnation == 2
 
