@@ -13,6 +13,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from onevalue.config import GOSSIP_PORT_DEFAULT
 from onevalue.errors import ConfigError
+from onevalue.spread.contacts import UNREACHABLE
+from onevalue.types import port_number
 
 LOOPBACK = "127.0.0.1"
 
@@ -63,9 +65,10 @@ def split_host_port(text: str, default_port: int) -> tuple[str, int]:
             raise ValueError("is neither HOST:PORT nor an IPv6 address") from None
     if not port:
         return host, default_port
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+    number = port_number(port)
+    if not number:
         raise ValueError("has no port from 1 to 65535")
-    return host, int(port)
+    return host, number
 
 
 def place(*, bind: str | None, advertise: str | None, join: Sequence[str]) -> Placement:
@@ -151,13 +154,13 @@ def http_tag(description: str, advertise_host: str) -> str:
     """
     kind, port, interface = _parts(description)
     scheme = {"tcp": "http", "tcp6": "http", "ssl": "https"}.get(kind)
-    if scheme is None or not (port.isascii() and port.isdecimal() and len(port) <= 5 and 0 < int(port) < 65536):
-        return "-"
+    if scheme is None or not port_number(port):
+        return UNREACHABLE
     advertised = ip_address(advertise_host)
     listening = _numeric(interface or ("::" if kind == "tcp6" else "0.0.0.0"))  # noqa: S104  # Twisted's defaults
     # A socket on :: takes IPv4 too, as Linux does it by default.
     everywhere = listening and listening.is_unspecified and listening.version >= advertised.version
-    return f"{scheme}:{port}" if everywhere or listening == advertised else "-"
+    return f"{scheme}:{port}" if everywhere or listening == advertised else UNREACHABLE
 
 
 def check_http_port(description: str) -> None:

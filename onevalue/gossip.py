@@ -365,7 +365,7 @@ class GossipService(Service):
     def _dial(self) -> None:
         """Dial the join addresses that are due; once each has been dialled, those who wait for that are told."""
         self._joiner.dial()
-        if self._dialler.first_round_done and not self._addresses_tried:
+        if not self._addresses_tried and self._dialler.first_round_done:
             self._addresses_tried = True
             self._tell_members()  # first whom the dialling has found
             observers, self._tried_observers = self._tried_observers, []
