@@ -6,7 +6,7 @@ OneValueError
 ├── RemoteProtocolError      a peer or a client sent nonsense; nothing changed
 ├── LocalProtocolError       we asked our own core for nonsense; a bug on our side
 └── WriteRefusedError        an own write was not made; nothing changed
-    ├── NotReadyError        the node is still learning; try again after `retry_after_s`
+    ├── NotReadyError        the node is still learning, or stopping; try again after `retry_after_s`
     ├── ConflictError        a conditional write lost its race; `current` is the state that won
     ├── NotDurableError      the journal could not store it
     └── ExhaustedError       no generation is left above the present one
@@ -40,7 +40,7 @@ class WriteRefusedError(OneValueError):
 
 
 class NotReadyError(WriteRefusedError):
-    """The node is still learning what the cluster holds; ask again after `retry_after_s` seconds."""
+    """The node is still learning what the cluster holds, or it stops; ask again after `retry_after_s` seconds."""
 
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)

@@ -107,8 +107,9 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
         reactor,
         [broadcaster, keeper, debug, web, gossip],
         [
+            Stop(writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
             Stop(debug.stopService, STOP_TIME_MAX_S),
-            Stop(keeper.stopService, STOP_TIME_MAX_S),  # before this node leaves, see there
+            Stop(keeper.stopService, STOP_TIME_MAX_S),  # likewise
             # First of those that others see: they should know before they miss us. It has its own budget.
             Stop(gossip.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
             Stop(broadcaster.stopService, STOP_TIME_MAX_S),

@@ -42,10 +42,24 @@ class Writer:
         self._spread = spread
         self._clock = clock
         self._wall_clock = wall_clock
-        self._committing = False
+        self._committing = self._closed = False
         self._stall: str | None = None  # why the commit under way does not end
         self._idle_waiters: list[Deferred[None]] = []
         journal.observe_stall(self._stalled)
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why this node takes no own writes, whatever its disk does; None when it takes them."""
+        if self._closed:
+            return "this node is stopping; write on another"
+        return "this node is still learning what its cluster holds" if self._spread.learning else None
+
+    def close(self) -> None:
+        """From now on writes are refused; those under way end as they would.
+
+        To be called before this node leaves: a write that is acknowledged later would travel to nobody.
+        """
+        self._closed = True
 
     def write(self, value: Value, if_match: str | None = None) -> Deferred[State]:
         """Fires with the state of the write when it is durable and merged.
@@ -53,9 +67,8 @@ class Writer:
         Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it. While the
         journal's disk does not answer, writes fail at once, but for those that it has been given already.
         """
-        if self._spread.learning:
-            wait_s = self._spread.retry_after_s(self._clock())
-            return fail(NotReadyError("this node is still learning what its cluster holds", wait_s))
+        if self.not_ready is not None:
+            return fail(NotReadyError(self.not_ready, self._spread.retry_after_s(self._clock())))
         if self._stall is not None:
             return fail(NotDurableError(self._stall))
         done: Deferred[State] = Deferred()

@@ -26,10 +26,11 @@ class HealthRoutes:
         return answer_text(request, b"ok\n")
 
     def readyz(self, request: IRequest) -> bytes:
-        """200, or 503 and the reason while the node is learning."""
-        if self._context.spread.learning:
+        """200, or 503 and the reason while the node is learning or stopping."""
+        not_ready = self._context.writer.not_ready
+        if not_ready is not None:
             request.setResponseCode(503)
-            return answer_text(request, b"learning what the cluster holds; own writes are refused\n")
+            return answer_text(request, f"{not_ready}\n".encode())
         trouble = self._context.journal.trouble
         if trouble is not None:
             return answer_text(request, f"ready, but own writes are refused: {trouble}\n".encode())

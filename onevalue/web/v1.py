@@ -76,7 +76,7 @@ class V1Routes:
             "name": context.name,
             "version": context.version,
             "uptime_s": round(max(0.0, context.now - context.started_s), 3),
-            "ready": not context.spread.learning,
+            "ready": context.writer.not_ready is None,
             "learning": context.spread.learning,
             "members": {**counts, "suspect": sum(m.suspect for m in members)},
             "state": {"tag": state.tag, **state.to_json()},

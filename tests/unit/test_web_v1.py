@@ -209,8 +209,8 @@ class MembersAndStatusTests(SynchronousTestCase):
         assert status["http"]["connections"] == 1
         assert status["spread"] == node.spread.counters
 
-    def test_health_is_always_ok_and_readiness_ends_with_learning(self) -> None:
-        """A learning node is alive but not ready; one whose journal is in trouble is ready and says so."""
+    def test_health_is_always_ok_and_readiness_is_whether_it_takes_writes(self) -> None:
+        """Alive but not ready is who learns or stops; one whose journal is in trouble is ready and says so."""
         node = WebNode()
         assert [node.get(path).status for path in ("/healthz", "/readyz")] == [200, 200]
         node.journal.trouble = "the disk is full"
@@ -221,3 +221,8 @@ class MembersAndStatusTests(SynchronousTestCase):
         node.clock.advance(5)
         node.spread.handle_timer(node.clock.seconds())
         assert node.get("/readyz").status == 200
+        node.context.writer.close()
+        assert [node.get(path).status for path in ("/healthz", "/readyz")] == [200, 503]
+        assert b"stopping" in node.get("/readyz").body
+        assert not node.get("/v1/status").json["ready"]
+        assert node.get("/set/7").status == 503

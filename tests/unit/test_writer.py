@@ -120,6 +120,16 @@ class WriterTests(SynchronousTestCase):
         assert (made, made.origin, made.time) == (state(6, 60), "me", 1234.5)
         assert self.store.current == made
 
+    def test_closed_it_takes_no_more_writes_and_ends_those_under_way(self) -> None:
+        """A node that stops could not tell anybody of a later one; what it has begun is made, and told while it can."""
+        first = self.writer.write(1)
+        self.writer.close()
+        assert "stopping" in str(self.writer.not_ready)
+        self.refused(self.writer.write(2), NotReadyError)
+        self.journal.end()
+        assert self.successResultOf(first) == self.store.current == state(6, 1)
+        assert self.journal.commits == [[state(6, 1)]]
+
     def test_writes_during_a_commit_stand_together_in_the_next(self) -> None:
         """In order, each with its own generation, acknowledged in order."""
         order: list[int] = []
