@@ -170,7 +170,7 @@ async def test_a_node_that_knows_only_an_agent_is_ready_in_bounded_time(house: H
     assert refused.status == 503
     assert waited_s > JOIN_TIMEOUT_S / 2  # it did wait for somebody who knows
     assert (await node.set(2)).status == 200
-    assert "joined by" in node.output
+    assert f"joined at {agent.host}" in node.output
 
 
 @pytest.fixture
