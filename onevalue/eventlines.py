@@ -26,7 +26,8 @@ _WORDS: dict[type, str] = {
 def write_lines(log: LimitedLog, event: told.SerfEvent, local_name: str) -> None:
     """The log has a line for each thing in the event that people may want to know."""
     if isinstance(event, told.NameConflict):
-        log.error("another node calls itself {name}: give each node its own --name", name=event.name)
+        line = "another node, at {at}, calls itself {name} too: give each node its own --name"
+        log.error(line, at=_at(event.addr, event.port), name=event.name)
     else:
         for line, fields in _lines(event, local_name):
             log.info(line, **fields)
@@ -41,15 +42,20 @@ def _lines(event: told.SerfEvent, local_name: str) -> Iterator[tuple[str, dict[s
                     fields = {"name": each.name, "ltime": each.ltime, "payload": payload}
                     yield "user event {name} at {ltime}: {payload}", fields
         case told.Refuted():
-            # What comes by push/pull counts as said by the reader (protocol.md 3.3).
-            by = "a member" if event.by == local_name else event.by
+            # What comes by push/pull counts as said by the reader (protocol.md 3.3), and alive messages have no sender.
+            by = "a member" if event.by in {"", local_name} else event.by
             yield "{by} took this node for failed or changed, and was told otherwise", {"by": by}
         case told.MemberSuspected():
             yield "{name} is suspected by {by}", {"name": event.name, "by": event.by}
         case told.SuspicionEnded():
             yield "{name} is alive after all", {"name": event.name}
         case told.MemberJoin() | told.MemberLeave() | told.MemberFailed() | told.MemberUpdate() | told.MemberReap():
-            address = host_port(*to_address(event.member.addr, event.member.port))
-            yield "{what}: {name} at {at}", {"what": _WORDS[type(event)], "name": event.member.name, "at": address}
+            member = event.member
+            at = _at(member.addr, member.port)
+            yield "{what}: {name} at {at}", {"what": _WORDS[type(event)], "name": member.name, "at": at}
         case _:
             pass
+
+
+def _at(addr: bytes, port: int) -> str:
+    return host_port(*to_address(addr, port))

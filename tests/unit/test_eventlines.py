@@ -33,6 +33,11 @@ class EventLinesTests(SynchronousTestCase):
             member = SerfMember("n2", addr, 7946, {}, MemberStatus.FAILED, False, LamportTime(1), 0.0)
             assert self.lines(told.MemberFailed(member)) == [f"member failed: n2 at {at}"]
 
+    def test_a_conflict_tells_where_the_other_is(self) -> None:
+        """Whoever has to rename it must find it."""
+        [line] = self.lines(told.NameConflict("n1", bytes([10, 0, 0, 9]), 7946))
+        assert line == "another node, at 10.0.0.9:7946, calls itself n1 too: give each node its own --name"
+
     def test_payloads_are_text(self) -> None:
         """What is not UTF-8 or not printable is replaced, and what is long is cut."""
         assert self.lines(event("deploy", "v2 höchstens".encode())) == ["user event deploy at 5: v2 höchstens"]
@@ -46,7 +51,7 @@ class EventLinesTests(SynchronousTestCase):
 
     def test_nobody_accuses_itself(self) -> None:
         """What this node reads of itself in a push/pull counts as said by the reader, but was said by another."""
-        for by, shown in [("n2", "n2"), ("n1", "a member")]:
+        for by, shown in [("n2", "n2"), ("n1", "a member"), ("", "a member")]:
             assert self.lines(told.Refuted(by)) == [
                 f"{shown} took this node for failed or changed, and was told otherwise"
             ]
