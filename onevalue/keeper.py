@@ -59,13 +59,13 @@ class Keeper(Service):
         if not self.running:
             return
         others = [m for m in self._membership.members() if m.name != self._membership.local_name]
-        # Peers of the last run stay until they are seen; who left on purpose, or is forgotten since, is none.
-        peers = {name: peer for name, peer in self._peers.items() if name not in self._seen}
-        for member in others:
-            peers.pop(member.name, None)
-            if member.status is not Status.LEFT:
-                peers[member.name] = Peer(member.name, member.address, member.port)
-        self._seen = dict.fromkeys(member.name for member in others)
+        seen = dict.fromkeys(member.name for member in others)
+        # Who left on purpose is no peer to look for. Peers of the last run stay until they are seen, behind those who
+        # were; who is forgotten after that is none either.
+        peers = {m.name: Peer(m.name, m.address, m.port) for m in others if m.status is not Status.LEFT}
+        known = {**self._seen, **seen}
+        peers |= {name: peer for name, peer in self._peers.items() if name not in known}
+        self._seen = seen
         if peers != self._peers:
             self._peers = peers
             self._journal.save_peers(list(peers.values()))
