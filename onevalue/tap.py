@@ -12,9 +12,9 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 
 from onevalue import __version__
-from onevalue.addresses import Placement, host_port, http_open_to_others, http_tag
+from onevalue.addresses import Placement, host_port, http_open_to_others, http_tag, split_host_port
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, Broadcaster, quiet_client
-from onevalue.config import LAN, SerfSettings
+from onevalue.config import GOSSIP_PORT_DEFAULT, LAN, SerfSettings
 from onevalue.debugline import DebugLine
 from onevalue.errors import JournalError
 from onevalue.gossip import LEAVE_TIME_MAX_S, GossipService
@@ -172,8 +172,9 @@ def _own(placement: Placement) -> list[Address]:
 
 def _targets(config: NodeConfig, peers: Sequence[Peer]) -> list[str]:
     """Whom to dial: the join addresses, and as many peers of the last run as there is room for."""
-    targets = [*config.join, *(host_port(peer.address, peer.port) for peer in peers)]
-    return targets[:TARGETS_MAX]
+    joined = [host_port(*split_host_port(text, GOSSIP_PORT_DEFAULT)) for text in config.join]
+    known = [host_port(peer.address, peer.port) for peer in peers]
+    return [*config.join, *(address for address in known if address not in joined)][:TARGETS_MAX]
 
 
 def exposure(placement: Placement, http: str) -> list[str]:

@@ -1,14 +1,39 @@
-"""`make package`: the wheel, built and installed in a clean environment, gives `twistd onevalue`."""
+"""`make package`: the wheel, built and installed in a clean environment, gives a `twistd onevalue` that answers."""
 
+import random
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 import venv
 from pathlib import Path
 
+ANSWER_TIME_MAX_S = 20.0
+
+
+def answer_of_a_node(twistd: Path, folder: Path) -> str:
+    """What /get says of a node that is started, and stopped again."""
+    host = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
+    command = [str(twistd), "--nodaemon", "--pidfile=", "onevalue", "--no-journal", "--advertise", host]
+    node = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + ANSWER_TIME_MAX_S
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://{host}:8080/get", timeout=1) as answer:
+                    return str(answer.read().decode())
+            except OSError:
+                if node.poll() is not None or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+    finally:
+        node.terminate()
+        node.wait()
+
 
 def main() -> None:
-    """Build, install, ask for help; fails loudly if the plugin does not show."""
+    """Build, install, ask for help, start a node; fails loudly if the plugin does not show."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         subprocess.run([sys.executable, "-m", "build", "--outdir", str(place), "."], check=True, capture_output=True)
@@ -23,6 +48,8 @@ def main() -> None:
             shown = subprocess.run(run, check=True, capture_output=True, text=True, cwd=place).stdout
             if "--advertise" not in shown:
                 sys.exit(f"{tool} onevalue --help does not explain the node:\n{shown}")
+        if answer_of_a_node(python.with_name("twistd"), place) != "42":
+            sys.exit("a node from the wheel does not hold 42")
         print(f"{wheel.name} and {sdist.name} are built; the wheel gives twistd onevalue and twist onevalue")
 
 

@@ -218,6 +218,12 @@ class WiringTests(SynchronousTestCase):
         assert targets[:3] == ["a", "b", "[::1]:1"]
         assert len(targets) == TARGETS_MAX
 
+    def test_a_peer_that_is_a_join_address_is_dialled_once(self) -> None:
+        """With and without its port, the default one."""
+        config = configured("--no-journal", "--join=127.0.0.2,[::1]:7946", host="127.0.0.1")
+        peers = [Peer("n2", "127.0.0.2", 7946), Peer("n3", "::1", 7946), Peer("n4", "127.0.0.2", 7947)]
+        assert _targets(config, peers) == ["127.0.0.2", "[::1]:7946", "127.0.0.2:7947"]
+
     def test_what_is_open_is_said(self) -> None:
         """Gossip and HTTP each for itself."""
         closed, opened = Placement("127.0.0.1", 1, "127.0.0.1", 1), Placement("0.0.0.0", 1, "192.0.2.1", 1)
