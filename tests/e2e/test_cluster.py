@@ -108,7 +108,7 @@ async def test_a_node_without_its_disk_loses_no_acknowledged_write(house: House)
         await one.set(value)
     for node in (one, two, three):
         await node.holds(19)
-    for attempt in range(4):
+    for attempt in range(8):
         await three.kill()
         three.name = f"n3-{attempt}"  # a new data folder, as after the loss of a disk
         three.spawn()
