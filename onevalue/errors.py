@@ -7,7 +7,7 @@ OneValueError
 ├── LocalProtocolError       we asked our own core for nonsense; a bug on our side
 └── WriteRefusedError        an own write was not made; nothing changed
     ├── NotReadyError        the node is still learning, or stopping; try again after `retry_after_s`
-    ├── ConflictError        a conditional write lost its race; `current` is the state that won
+    ├── ConflictError        a conditional write lost its race to another state
     ├── NotDurableError      the journal could not store it
     └── ExhaustedError       no generation is left above the present one
 
