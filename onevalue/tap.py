@@ -71,8 +71,9 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     journal: IJournal = NullJournal() if config.data_dir is None else open_journal(config.data_dir, reactor)
     store = Store(journal.contents.state or State(Generation(0), config.initial))
     rng = random.Random()  # noqa: S311  # picks members and delays; keys and nonces never come from here
+    targets = _targets(config, journal.contents.peers)
     spread = Spread(name=config.name, store=store, settings=config.spread, rng=rng)
-    gossip = _gossip(config, journal, reactor, rng)
+    gossip = _gossip(config, journal, targets, reactor, rng)
     writer = Writer(store=store, journal=journal, spread=spread, clock=reactor.seconds, wall_clock=time.time)
     web = WebService(
         reactor,
@@ -98,11 +99,11 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
         membership=gossip,
         writer=writer,
         interval_s=config.broadcast_interval_s,
-        somebody_to_ask=bool(_targets(config, journal.contents.peers)),
+        somebody_to_ask=bool(targets),
     )
     keeper = Keeper(reactor=reactor, store=store, membership=gossip, journal=journal)
     debug = DebugLine(reactor=reactor, store=store, membership=gossip, interval_s=config.debug_interval_s)
-    _say_who(config, journal, store.current)
+    _say_who(config, targets, store.current)
     return Node(
         reactor,
         [broadcaster, keeper, debug, web, gossip],
@@ -121,8 +122,10 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     )
 
 
-def _gossip(config: NodeConfig, journal: IJournal, reactor: Reactor, rng: random.Random) -> GossipService:
-    placement = config.placement
+def _gossip(
+    config: NodeConfig, journal: IJournal, targets: Sequence[str], reactor: Reactor, rng: random.Random
+) -> GossipService:
+    placement, settings = config.placement, SerfSettings()
     kept = journal.contents.clocks
     times = None if kept is None else (kept.member, kept.event, kept.query)
     clocks = None if times is None else Clocks(*map(LamportTime, times))
@@ -132,7 +135,7 @@ def _gossip(config: NodeConfig, journal: IJournal, reactor: Reactor, rng: random
         port=placement.advertise_port,
         tags={**config.tags, HTTP_TAG: http_tag(config.http, placement.advertise_host)},
         swim_settings=LAN,
-        settings=SerfSettings(),
+        settings=settings,
         rng=rng,
         clocks=clocks,
         held_events=[EVENT_NAME],
@@ -141,13 +144,13 @@ def _gossip(config: NodeConfig, journal: IJournal, reactor: Reactor, rng: random
         reactor=reactor,
         name=config.name,
         serf=serf,
-        dialler=Dialler(_targets(config, journal.contents.peers), SerfSettings(), _own(placement)),
+        dialler=Dialler(targets, settings, _own(placement)),
         bind=(placement.bind_host, placement.bind_port),
         stream_time_max_s=LAN.stream_timeout_s,
     )
 
 
-def _say_who(config: NodeConfig, journal: IJournal, state: State) -> None:
+def _say_who(config: NodeConfig, targets: Sequence[str], state: State) -> None:
     """The first line of the log that is ours: all that this node goes by."""
     placement = config.placement
     Logger(namespace="onevalue").info(
@@ -159,7 +162,7 @@ def _say_who(config: NodeConfig, journal: IJournal, state: State) -> None:
         value=state.value,
         generation=state.generation,
         where="nowhere (--no-journal)" if config.data_dir is None else f"in {config.data_dir.absolute()}",
-        join=", ".join(_targets(config, journal.contents.peers)[:TARGETS_SHOWN_MAX]) or "nobody",
+        join=", ".join(targets[:TARGETS_SHOWN_MAX]) or "nobody",
     )
 
 
@@ -172,7 +175,7 @@ def _own(placement: Placement) -> list[Address]:
 
 def _targets(config: NodeConfig, peers: Sequence[Peer]) -> list[str]:
     """Whom to dial: the join addresses, and as many peers of the last run as there is room for."""
-    joined = [host_port(*split_host_port(text, GOSSIP_PORT_DEFAULT)) for text in config.join]
+    joined = {host_port(*split_host_port(text, GOSSIP_PORT_DEFAULT)) for text in config.join}
     known = [host_port(peer.address, peer.port) for peer in peers]
     return [*config.join, *(address for address in known if address not in joined)][:TARGETS_MAX]
 
