@@ -10,9 +10,21 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.python.failure import Failure
 
-from onevalue.streams import InboundStream, MessageReader, Once, OutboundStream, Reactor, StreamFactory
+from onevalue.errors import RemoteProtocolError
+from onevalue.streams import (
+    InboundStream,
+    MessageReader,
+    Once,
+    OutboundStream,
+    Reactor,
+    StreamFactory,
+    Surroundings,
+)
 from onevalue.swim.streams import StreamRequest
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import StreamMessage
+from onevalue.wire.stream import Outgoing
+from onevalue.worker import Worker
 
 INBOUND_STREAMS_MAX = 128
 """Connections that may be open to us at once; more are closed unread, as memberlist does."""
@@ -23,6 +35,7 @@ class Connections:
 
     Args:
         reactor: sockets, threads, clock.
+        envelope: what stands around messages.
         time_max_s: deadline of an exchange that another began.
         received: a message came on a stream that another opened; the answer, or None.
         malformed: such a stream made no sense, and why.
@@ -33,13 +46,15 @@ class Connections:
         self,
         *,
         reactor: Reactor,
+        envelope: Envelope,
         time_max_s: float,
-        received: Callable[[StreamMessage], bytes | None],
-        malformed: Callable[[str], None],
+        received: Callable[[StreamMessage], Outgoing | None],
+        malformed: Callable[[RemoteProtocolError], None],
         ended: Callable[[int, StreamMessage | Failure], None],
     ) -> None:
         self.factory = StreamFactory(self._open_inbound)
         self._reactor = reactor
+        self._around = Surroundings(reactor, envelope, Worker(reactor))
         self._time_max_s = time_max_s
         self._received = received
         self._malformed = malformed
@@ -62,7 +77,7 @@ class Connections:
         time_s = max(0.0, request.deadline - self._reactor.seconds())
         host, port = request.address
         endpoint = (TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint)(self._reactor, host, port, time_s)
-        stream = OutboundStream(self._reactor, time_s, self._outbound, request.data)
+        stream = OutboundStream(self._around, time_s, self._outbound, request.data)
         under_way: Deferred[Any] = endpoint.connect(Once(stream)).addCallback(lambda _: stream.done)
         under_way.addTimeout(time_s, self._reactor)
         self._under_way.append(under_way)
@@ -87,4 +102,4 @@ class Connections:
     def _open_inbound(self) -> InboundStream | None:
         if self._closed or len(self._inbound) >= INBOUND_STREAMS_MAX:
             return None
-        return InboundStream(self._reactor, self._time_max_s, self._inbound, self._received, self._malformed)
+        return InboundStream(self._around, self._time_max_s, self._inbound, self._received, self._malformed)

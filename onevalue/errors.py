@@ -4,6 +4,9 @@ OneValueError
 ├── ConfigError              an option, a variable or a file at start is wrong; nothing was started
 ├── JournalError             the durable copy cannot be opened, read or written
 ├── RemoteProtocolError      a peer or a client sent nonsense; nothing changed
+│   ├── MislabelledError     what came is of another cluster
+│   └── UndecipherableError  what came is encrypted or signed with no key of ours, or not at all
+├── KeyChangeError           a key cannot be installed, used or removed; the keyring is as it was
 ├── LocalProtocolError       we asked our own core for nonsense; a bug on our side
 └── WriteRefusedError        an own write was not made; nothing changed
     ├── NotReadyError        the node is still learning, or stopping; try again after `retry_after_s`
@@ -29,6 +32,18 @@ class JournalError(OneValueError):
 
 class RemoteProtocolError(OneValueError):
     """Bytes or JSON from elsewhere do not mean anything; no state has changed."""
+
+
+class MislabelledError(RemoteProtocolError):
+    """A packet or stream bears a label that is not ours, or none where we have one."""
+
+
+class UndecipherableError(RemoteProtocolError):
+    """No key of ours opens it, or vouches for it."""
+
+
+class KeyChangeError(OneValueError):
+    """The keyring does not admit the change, and is as it was; the message goes to whoever asked, and shows no key."""
 
 
 class LocalProtocolError(OneValueError):

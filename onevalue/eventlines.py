@@ -45,6 +45,8 @@ def _lines(event: told.SerfEvent, local_name: str) -> Iterator[tuple[str, dict[s
             # What comes by push/pull counts as said by the reader (protocol.md 3.3), and alive messages have no sender.
             by = "a member" if event.by in {"", local_name} else event.by
             yield "{by} took this node for failed or changed, and was told otherwise", {"by": by}
+        case told.PacketRefused():
+            yield "a packet from {at} was refused: {reason}", {"at": host_port(*event.source), "reason": event.reason}
         case told.MemberSuspected():
             yield "{name} is suspected by {by}", {"name": event.name, "by": event.by}
         case told.SuspicionEnded():

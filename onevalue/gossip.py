@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onevalue.connections import Connections
+from onevalue.errors import RemoteProtocolError
 from onevalue.eventlines import write_lines
 from onevalue.joiner import Joiner
 from onevalue.loglines import LimitedLog
@@ -31,7 +32,9 @@ from onevalue.streams import Reactor
 from onevalue.swim.address import to_address
 from onevalue.types import Address
 from onevalue.udp import RECEIVE_BUFFER, Udp
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import StreamMessage
+from onevalue.wire.stream import Outgoing
 
 LEAVE_TIME_MAX_S = 10.0
 """The core has its own budget for leaving; should it not keep it, the ports are closed all the same."""
@@ -60,12 +63,21 @@ class GossipService(Service):
         dialler: the join addresses.
         bind: numeric host and port for UDP and TCP.
         stream_time_max_s: deadline of an inbound TCP exchange.
+        envelope: label and keys, the core's.
     """
 
     log = Logger()
 
     def __init__(
-        self, *, reactor: Reactor, name: str, serf: Serf, dialler: Dialler, bind: Address, stream_time_max_s: float
+        self,
+        *,
+        reactor: Reactor,
+        name: str,
+        serf: Serf,
+        dialler: Dialler,
+        bind: Address,
+        stream_time_max_s: float,
+        envelope: Envelope,
     ) -> None:
         self.local_name = name
         self._reactor = reactor
@@ -74,6 +86,7 @@ class GossipService(Service):
         self._bind = bind
         self._connections = Connections(
             reactor=reactor,
+            envelope=envelope,
             time_max_s=stream_time_max_s,
             received=self._stream_received,
             malformed=self._stream_malformed,
@@ -242,16 +255,16 @@ class GossipService(Service):
             self._serf.receive_datagram(data, source, self._reactor.seconds())
         self._drain()
 
-    def _stream_received(self, message: StreamMessage) -> bytes | None:
-        reply: bytes | None = None
+    def _stream_received(self, message: StreamMessage) -> Outgoing | None:
+        reply: Outgoing | None = None
         with self._guarded("the answer to a stream"):
             reply = self._serf.receive_stream(message, self._reactor.seconds())
         self._drain()
         return reply
 
-    def _stream_malformed(self, reason: str) -> None:
-        self._serf.swim.counters["malformed"] += 1
-        self._lines.info("a gossip stream made no sense: {reason}", reason=reason)
+    def _stream_malformed(self, error: RemoteProtocolError) -> None:
+        self._serf.swim.count_refused(error)
+        self._lines.info("a gossip stream was refused: {reason}", reason=str(error))
 
     def _stream_ended(self, request_id: int, result: StreamMessage | Failure) -> None:
         now = self._reactor.seconds()
@@ -330,7 +343,7 @@ class GossipService(Service):
                 self._joiner.ended(event.request_id, event.error)
             case told.LeaveDone():
                 self._leave_is_done = True
-            case told.NameConflict() | told.Refuted():
+            case told.NameConflict() | told.Refuted() | told.PacketRefused():
                 pass  # for people only
             case _:
                 self._members_changed()

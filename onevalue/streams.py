@@ -1,23 +1,25 @@
 """The TCP side of gossip: one message in, at most one out, then the connection ends. A thin shell, without decisions.
 
-Reading is decoding, and decoding a compressed message of megabytes takes long: it runs in a thread of the reactor's
-pool, in order, while the connection is paused. It must not know what a message means.
+Decoding and encoding messages of megabytes takes long: it runs in a thread, in order, while the connection is paused.
+It must not know what a message means.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 from typing import Protocol as TypingProtocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from onevalue.errors import RemoteProtocolError
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import Err, StreamMessage
-from onevalue.wire.stream import StreamDecoder, encode_stream
+from onevalue.wire.stream import Outgoing, StreamDecoder
+from onevalue.worker import Worker
 
 REACTOR_DECODE_MAX = 512
 """Bytes of a message that are decoded on the reactor: pings and acks. What is longer goes to a thread."""
@@ -29,6 +31,21 @@ INBOUND_BYTES_MAX = 64 * 1024 * 1024
 Reactor: TypeAlias = Any  # Twisted's reactor provides many interfaces, and no one type has them all
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all streams of a node share.
+
+    Attributes:
+        reactor: clock.
+        envelope: what stands around messages.
+        worker: for what takes long.
+    """
+
+    reactor: Reactor
+    envelope: Envelope
+    worker: Worker
+
+
 class MessageReader(Protocol):
     """Reads one message of a connection, within `time_max_s`; then `message_received` or `reading_failed`, once.
 
@@ -37,15 +54,16 @@ class MessageReader(Protocol):
     """
 
     _log = Logger()
+    _reads_requests = False
 
-    def __init__(self, reactor: Reactor, time_max_s: float, open_streams: list["MessageReader"]) -> None:
+    def __init__(self, around: Surroundings, time_max_s: float, open_streams: list["MessageReader"]) -> None:
         self.size = 0
         self.gone: Deferred[None] = Deferred()
-        self._reactor = reactor
+        self._around = around
         self._time_max_s = time_max_s
         self._open_streams = open_streams
         self._lost = False
-        self._decoder = StreamDecoder()
+        self._decoder = StreamDecoder(around.envelope, is_request=self._reads_requests)
         self._arrived: list[bytes] = []
         self._decoding = False
         self._over = False
@@ -55,14 +73,14 @@ class MessageReader(Protocol):
         """The one message."""
         raise NotImplementedError
 
-    def reading_failed(self, reason: str) -> None:
+    def reading_failed(self, error: RemoteProtocolError) -> None:
         """There will be none, and why."""
         raise NotImplementedError
 
     def connectionMade(self) -> None:
         """The time runs from here."""
         self._open_streams.append(self)
-        self._deadline = self._reactor.callLater(self._time_max_s, self._timed_out)
+        self._deadline = self._around.reactor.callLater(self._time_max_s, self._timed_out)
 
     def dataReceived(self, data: bytes) -> None:
         """Decode what came; in a thread if the message is long."""
@@ -95,21 +113,32 @@ class MessageReader(Protocol):
         if self.transport is not None:
             cast("_Abortable", self.transport).abortConnection()
 
+    def write(self, data: Outgoing) -> Deferred[None]:
+        """Fires when the bytes were handed to the transport, or when it is gone; fails if they cannot be made."""
+        done: Deferred[None] = Deferred()
+        if not data.is_long:
+            self._write(data.encode())
+            done.callback(None)
+            return done
+        return self._around.worker.run(data.encode).addCallback(self._write)
+
+    def _write(self, encoded: bytes) -> None:
+        if self.transport is not None and not self._lost:
+            self.transport.write(encoded)
+
     def _decode(self) -> None:
         data, self._arrived = b"".join(self._arrived), []
         if self.size <= REACTOR_DECODE_MAX:
             try:
                 message = self._decoder.feed(data)
             except RemoteProtocolError as error:
-                self._fail(str(error))
+                self._fail(error)
             else:
                 self._decoded(message)
             return
         self._decoding = True
         cast("_Pausable", self.transport).pauseProducing()
-        decoding: Deferred[StreamMessage | None] = deferToThreadPool(
-            self._reactor, self._reactor.getThreadPool(), self._decoder.feed, data
-        )
+        decoding: Deferred[StreamMessage | None] = self._around.worker.run(self._decoder.feed, data)
         decoding.addCallbacks(self._decoded_in_thread, self._decoding_failed).addErrback(self._broken)
 
     def _decoded_in_thread(self, message: StreamMessage | None) -> None:
@@ -118,7 +147,10 @@ class MessageReader(Protocol):
 
     def _decoding_failed(self, failure: Failure) -> None:
         self._resume()
-        self._fail(failure.getErrorMessage())
+        error = failure.value
+        if not isinstance(error, RemoteProtocolError):
+            failure.raiseException()  # a fault of ours
+        self._fail(error)
 
     def _resume(self) -> None:
         self._decoding = False
@@ -141,10 +173,10 @@ class MessageReader(Protocol):
         self._log.failure("a gossip stream failed, and is closed", failure)
         self.abort()
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, why: str | RemoteProtocolError) -> None:
         if not self._over:
             self._over = True
-            self.reading_failed(reason)
+            self.reading_failed(RemoteProtocolError(why) if isinstance(why, str) else why)
 
     def _timed_out(self) -> None:
         self._deadline = None
@@ -160,15 +192,17 @@ class MessageReader(Protocol):
 class InboundStream(MessageReader):
     """A connection that somebody opened to us: answered by `answer`; `malformed` is told of what made no sense."""
 
+    _reads_requests = True
+
     def __init__(
         self,
-        reactor: Reactor,
+        around: Surroundings,
         time_max_s: float,
         open_streams: list[MessageReader],
-        answer: Callable[[StreamMessage], bytes | None],
-        malformed: Callable[[str], None],
+        answer: Callable[[StreamMessage], Outgoing | None],
+        malformed: Callable[[RemoteProtocolError], None],
     ) -> None:
-        super().__init__(reactor, time_max_s, open_streams)
+        super().__init__(around, time_max_s, open_streams)
         self._answer = answer
         self._malformed = malformed
 
@@ -182,45 +216,51 @@ class InboundStream(MessageReader):
     def message_received(self, message: StreamMessage) -> None:
         """Answer, and close."""
         reply = self._answer(message)
-        if reply is not None and self.transport is not None:
-            self.transport.write(reply)
-        self.close()
+        if reply is None:
+            self.close()
+        else:
+            self.write(reply).addCallback(lambda _: self.close()).addErrback(self._broken)
 
-    def reading_failed(self, reason: str) -> None:
+    def reading_failed(self, error: RemoteProtocolError) -> None:
         """Say why, as memberlist does, if something came at all (wire README 3.1), and close.
 
         DEPARTURE (err-answers): memberlist says nothing of a label, nor of what is wrong within a readable layer.
         """
-        if self.size and self.transport is not None:
-            self._malformed(reason)
-            self.transport.write(encode_stream(Err(reason), compress=False))
+        if self.size:
+            self._malformed(error)
+            self.write(Outgoing(lambda: Err(str(error)), self._around.envelope.seal_reply, compress=False))
         self.close()
 
 
 class OutboundStream(MessageReader):
     """A connection that we opened: sends `request`, and fires `done` with the one message that comes back."""
 
-    def __init__(self, reactor: Reactor, time_max_s: float, open_streams: list[MessageReader], request: bytes) -> None:
-        super().__init__(reactor, time_max_s, open_streams)
+    def __init__(
+        self, around: Surroundings, time_max_s: float, open_streams: list[MessageReader], request: Outgoing
+    ) -> None:
+        super().__init__(around, time_max_s, open_streams)
         self._request = request
         self.done: Deferred[StreamMessage] = Deferred(lambda _: self.abort())
 
     def connectionMade(self) -> None:
         """Ask."""
         super().connectionMade()
-        assert self.transport is not None
-        self.transport.write(self._request)
+        self.write(self._request).addErrback(self._not_asked)
+
+    def _not_asked(self, failure: Failure) -> None:
+        """What cannot be sent, being too long, is a fault of ours that is told to whoever asked."""
+        self._fail(failure.getErrorMessage())
 
     def message_received(self, message: StreamMessage) -> None:
         """That is it."""
         self.close()
         self.done.callback(message)
 
-    def reading_failed(self, reason: str) -> None:
-        """`done` fails with the reason."""
+    def reading_failed(self, error: RemoteProtocolError) -> None:
+        """`done` fails with the error."""
         self.close()
         if not self.done.called:
-            self.done.errback(Failure(RemoteProtocolError(reason)))
+            self.done.errback(Failure(error))
 
 
 class Once(Factory):

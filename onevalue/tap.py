@@ -34,6 +34,7 @@ from onevalue.swim.address import to_bytes
 from onevalue.types import Address, Generation, LamportTime
 from onevalue.web.context import Context
 from onevalue.web.service import STOP_GRACE_S, WebService
+from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
 
 __all__ = ["Options", "makeService"]
@@ -125,7 +126,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
 def _gossip(
     config: NodeConfig, journal: IJournal, targets: Sequence[str], reactor: Reactor, rng: random.Random
 ) -> GossipService:
-    placement, settings = config.placement, SerfSettings()
+    placement, settings, envelope = config.placement, SerfSettings(), Envelope()
     kept = journal.contents.clocks
     times = None if kept is None else (kept.member, kept.event, kept.query)
     clocks = None if times is None else Clocks(*map(LamportTime, times))
@@ -139,6 +140,7 @@ def _gossip(
         rng=rng,
         clocks=clocks,
         held_events=[EVENT_NAME],
+        envelope=envelope,
     )
     return GossipService(
         reactor=reactor,
@@ -147,6 +149,7 @@ def _gossip(
         dialler=Dialler(targets, settings, _own(placement)),
         bind=(placement.bind_host, placement.bind_port),
         stream_time_max_s=LAN.stream_timeout_s,
+        envelope=envelope,
     )
 
 

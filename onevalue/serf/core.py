@@ -22,12 +22,15 @@ from onevalue.serf.news import take_in
 from onevalue.serf.roster import Roster
 from onevalue.swim.address import to_address
 from onevalue.swim.core import Swim
-from onevalue.swim.events import LeaveSent, PushPullDone, SwimEvent, UserMessage, UserState
+from onevalue.swim.events import LeaveSent, PushPullDone, SwimEvent, UserMessage, UserStateReceived
 from onevalue.swim.streams import StreamRequest
 from onevalue.swim.timers import Timers
 from onevalue.types import Address, Rng
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import StreamMessage
 from onevalue.wire.serf_codec import encode_tags
+from onevalue.wire.serf_messages import SerfState
+from onevalue.wire.stream import Outgoing
 
 VSN: Final = bytes((1, 5, 2, 2, 5, 5))
 """Versions as Serf agents send them: memberlist 1 to 5, speaking 2; Serf 2 to 5, speaking 5."""
@@ -42,7 +45,7 @@ class Serf:
     `datagrams_to_send`, `streams_to_open` and `next_event` until they are empty. `now` may stand still or step back.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all that one node is told when it begins
         self,
         *,
         name: str,
@@ -54,6 +57,7 @@ class Serf:
         rng: Rng,
         clocks: Clocks | None = None,
         held_events: Sequence[str] = (),
+        envelope: Envelope | None = None,
     ) -> None:
         """A node that has not started.
 
@@ -67,6 +71,7 @@ class Serf:
             rng: chance.
             clocks: where the clocks stood before a restart; what is older is not delivered again.
             held_events: names of user events that are not sent on by this core, but told with `relay_wanted`.
+            envelope: label and keys of the cluster.
         """
         self.name = name
         self._settings = settings
@@ -88,6 +93,7 @@ class Serf:
             settings=swim_settings,
             rng=rng,
             delegate=self,
+            envelope=envelope,
         )
 
     # What the shell hands in
@@ -107,8 +113,8 @@ class Serf:
         self.swim.receive_datagram(data, source, now)
         self._settle(now)
 
-    def receive_stream(self, message: StreamMessage, now: float) -> bytes | None:
-        """The reply to the request on an inbound stream, encoded; None: close it without a word."""
+    def receive_stream(self, message: StreamMessage, now: float) -> Outgoing | None:
+        """The reply to the request on an inbound stream; None: close it without a word."""
         now = self._clamp(now)
         reply = self.swim.receive_stream(message, now)
         self._settle(now)
@@ -286,7 +292,7 @@ class Serf:
         """
         return None
 
-    def user_state(self, join: bool) -> bytes:  # noqa: ARG002 (SWIM tells it; Serf's state is the same for both)
+    def user_state(self, join: bool) -> SerfState:  # noqa: ARG002 (SWIM tells it; Serf's state is the same for both)
         """What this node knows beyond memberlist's part of a push/pull."""
         return self._intake.own_state()
 
@@ -308,8 +314,8 @@ class Serf:
             case UserMessage(body):
                 if (relay := self._intake.message(body, now)) is not None:
                     self.swim.send_user(to_address(relay.dest_addr, relay.dest_port), relay.inner, now)
-            case UserState(data):
-                self._intake.merge(data, now)
+            case UserStateReceived(state):
+                self._intake.merge(state, now)
             case PushPullDone():
                 self._push_pull_done(event, now)
             case LeaveSent():

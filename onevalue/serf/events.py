@@ -76,6 +76,14 @@ class Refuted:
 
 
 @dataclass(frozen=True, slots=True)
+class PacketRefused:
+    """A packet was not opened, and why not, as a sentence; for the log only."""
+
+    source: Address
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReceivedEvent:
     """A user event that is new here.
 
@@ -125,6 +133,7 @@ SerfEvent = (
     | SuspicionEnded
     | NameConflict
     | Refuted
+    | PacketRefused
     | UserEvents
     | JoinDone
     | LeaveDone

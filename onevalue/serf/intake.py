@@ -15,9 +15,10 @@ from onevalue.serf.broadcasts import Broadcasts
 from onevalue.serf.event_log import EventLog
 from onevalue.serf.event_ring import LamportRing, Verdict
 from onevalue.serf.events import ReceivedEvent, SerfEvent
-from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks, LamportClock, check_time
+from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks, LamportClock
 from onevalue.serf.roster import IntentOutcome, Roster
 from onevalue.types import LamportTime
+from onevalue.wire.messages import UserState
 from onevalue.wire.serf_codec import decode_serf, encode_serf
 from onevalue.wire.serf_messages import (
     JoinIntent,
@@ -190,27 +191,23 @@ class Intake:
 
     # Push/pull
 
-    def own_state(self) -> bytes:
+    def own_state(self) -> SerfState:
         """What a push/pull tells of this node's clocks, members' intents and user events (wire README 5.7)."""
-        return encode_serf(
-            SerfState(
-                ltime=self._member_clock.time,
-                status_ltimes=self._roster.status_ltimes(),
-                left_members=self._roster.left_names(),
-                event_ltime=self._event_clock.time,
-                events=self.event_log.slots(),
-                query_ltime=self._query_clock.time,
-            )
+        return SerfState(
+            ltime=self._member_clock.time,
+            status_ltimes=self._roster.status_ltimes(),
+            left_members=self._roster.left_names(),
+            event_ltime=self._event_clock.time,
+            events=self.event_log.slots(),
+            query_ltime=self._query_clock.time,
         )
 
-    def merge(self, data: bytes, now: float) -> None:
+    def merge(self, state: UserState, now: float) -> None:
         """The state of a push/pull was merged; new user events are told together.
 
         What makes no sense is counted, and changes nothing.
         """
-        try:
-            state = _decode_state(data)
-        except RemoteProtocolError:
+        if isinstance(state, bytes) or not _has_possible_times(state):
             self.counters["serf_malformed"] += 1
             return
         self._merge_clocks(state)
@@ -245,11 +242,8 @@ def _resumed(time: LamportTime) -> LamportClock:
     return clock
 
 
-def _decode_state(data: bytes) -> SerfState:
-    state = decode_serf(data)
-    if not isinstance(state, SerfState):
-        raise RemoteProtocolError("the state of a push/pull is another message")
-    times = [state.ltime, state.event_ltime, state.query_ltime, *state.status_ltimes.values()]
-    for time in [*times, *(slot.ltime for slot in state.events if slot is not None)]:
-        check_time(time)
-    return state
+def _has_possible_times(state: SerfState) -> bool:
+    times = [state.ltime, state.event_ltime, state.query_ltime]
+    times += state.status_ltimes.values()
+    times += [slot.ltime for slot in state.events if slot is not None]
+    return max(times) <= LAMPORT_TIME_MAX

@@ -32,6 +32,8 @@ def take_in(news: SwimEvent, roster: Roster, now: float) -> SerfEvent | None:
             told = events.NameConflict(existing.name, addr, port)
         case swim_events.Refuted(by):
             told = events.Refuted(by)
+        case swim_events.PacketRefused(source, reason):
+            told = events.PacketRefused(source, reason)
         case _:
             pass
     return told

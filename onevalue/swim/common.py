@@ -1,4 +1,4 @@
-"""What all parts of one SWIM member share: settings, chance, deadlines, counters, and the way to tell the owner.
+"""What all parts of one SWIM member share: settings, chance, deadlines, counters, envelope, and telling the owner.
 
 It must not know any of the parts.
 """
@@ -11,6 +11,7 @@ from onevalue.swim.counters import new_counters
 from onevalue.swim.events import SwimEvent
 from onevalue.swim.timers import Timers
 from onevalue.types import Rng
+from onevalue.wire.envelope import Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Common:
         settings: memberlist's.
         rng: chance.
         tell: the owner hears of this event, after those before it.
+        envelope: what stands around packets and streams.
         timers: what is to be done when; each part names its keys after itself.
         counters: see `counters`; each part counts its own.
     """
@@ -28,5 +30,6 @@ class Common:
     settings: SwimSettings
     rng: Rng
     tell: Callable[[SwimEvent], None]
+    envelope: Envelope = field(default_factory=Envelope)
     timers: Timers = field(default_factory=Timers)
     counters: dict[str, int] = field(default_factory=new_counters)

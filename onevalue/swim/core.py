@@ -10,11 +10,11 @@ from collections import deque
 from typing import Final
 
 from onevalue.config import SwimSettings
-from onevalue.errors import LocalProtocolError
+from onevalue.errors import LocalProtocolError, MislabelledError, RemoteProtocolError, UndecipherableError
 from onevalue.swim.address import is_addr, unmapped
 from onevalue.swim.common import Common
 from onevalue.swim.delegate import Delegate
-from onevalue.swim.events import SwimEvent, UserMessage
+from onevalue.swim.events import PacketRefused, SwimEvent, UserMessage
 from onevalue.swim.members import MemberRecord
 from onevalue.swim.outbox import Outbox
 from onevalue.swim.probe import Prober
@@ -25,6 +25,7 @@ from onevalue.swim.states import MemberStates
 from onevalue.swim.streams import StreamFailed, StreamRequest, Streams
 from onevalue.types import Address, Incarnation, Rng
 from onevalue.wire.codec import decode_packet, encode_message
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import (
     Ack,
     Alive,
@@ -40,7 +41,7 @@ from onevalue.wire.messages import (
     User,
 )
 from onevalue.wire.schema import META_SIZE_MAX
-from onevalue.wire.stream import encode_stream
+from onevalue.wire.stream import Outgoing
 
 __all__ = ["StreamRequest", "Swim"]
 
@@ -65,6 +66,7 @@ class Swim:
         settings: SwimSettings,
         rng: Rng,
         delegate: Delegate,
+        envelope: Envelope | None = None,
     ) -> None:
         if not name or not is_addr(addr) or not 0 < port < 65536 or len(vsn) != 6:
             raise LocalProtocolError("a member has a name, 4 or 16 bytes of address, a port and six version bytes")
@@ -74,7 +76,7 @@ class Swim:
         self._started = False
         self._delegate = delegate
         self._events: deque[SwimEvent] = deque()
-        self._common = common = Common(settings, rng, self._events.append)
+        self._common = common = Common(settings, rng, self._events.append, envelope or Envelope())
         local = MemberRecord(name, addr, port, meta, vsn, Incarnation(0), NodeStatus.DEAD, 0.0)
         self._states = states = MemberStates(local, common)
         self._outbox = outbox = Outbox(states, delegate, common)
@@ -175,7 +177,13 @@ class Swim:
         now, source = self._at(now), unmapped(source)
         self.counters["packets_in"] += 1
         self.counters["bytes_in"] += len(data)
-        packet = decode_packet(data)
+        try:
+            plain = self._common.envelope.open_packet(data)
+        except (MislabelledError, UndecipherableError) as error:
+            self.count_refused(error)
+            self._events.append(PacketRefused(source, str(error)))
+            return
+        packet = decode_packet(plain)
         self.counters["malformed"] += len(packet.errors)
         if packet.messages:
             self._heard_from(self._states.table.at(source), now)
@@ -183,16 +191,27 @@ class Swim:
             self._receive(message, source, now)
         self._states.settle()
 
-    def receive_stream(self, message: StreamMessage, now: float) -> bytes | None:
+    def count_refused(self, error: RemoteProtocolError) -> None:
+        """What came, in a packet or stream, was not taken in: it is counted by the kind of its fault."""
+        if isinstance(error, MislabelledError):
+            self.counters["mislabelled"] += 1
+        elif isinstance(error, UndecipherableError):
+            self.counters["undecipherable"] += 1
+        else:
+            self.counters["malformed"] += 1
+
+    def receive_stream(self, message: StreamMessage, now: float) -> Outgoing | None:
         """A message on a stream that another opened has been taken in; the answer, or None to close silently."""
         if not self._started:
             return None
-        now, reply = self._at(now), None
+        reply: Outgoing | None = None
+        now = self._at(now)
         if isinstance(message, PushPull):
             self._heard_in(message, now)
             reply = self._push_pulls.answer(message, now)
         elif isinstance(message, Ping) and message.node in {"", self._states.local_name}:
-            reply = encode_stream(Ack(message.seq_no), compress=self._common.settings.compression)
+            ack = Ack(message.seq_no)
+            reply = self._streams.reply(lambda: ack)
         elif isinstance(message, User):
             self._events.append(UserMessage(message.body, None))
         else:

@@ -7,7 +7,9 @@ COUNTER_NAMES: Final = (
     "packets_out",
     "bytes_in",  # of UDP payload, as are bytes_out
     "bytes_out",
-    "malformed",  # messages or packets that mean nothing
+    "malformed",  # messages, packets or streams that mean nothing
+    "mislabelled",  # packets or streams with another label than ours, or none
+    "undecipherable",  # packets or streams that no key of ours opens, or plain ones where keys are demanded
     "members_refused",  # names above MEMBERS_MAX
     "conflicts",  # names of members claimed from another address
     "refutations",  # accusations of this node, refuted

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from onevalue.wire.messages import UserState
+
 
 class Delegate(Protocol):
     """Answers at once, without I/O."""
@@ -26,6 +28,6 @@ class Delegate(Protocol):
         """What an ack of a direct ping carries: Serf's coordinate, or None."""
         ...
 
-    def user_state(self, join: bool) -> bytes:
-        """The user state of a push/pull; b"" for none."""
+    def user_state(self, join: bool) -> UserState:
+        """The user state of a push/pull; b"" for none. It must not change any more."""
         ...

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from onevalue.swim.members import MemberRecord
 from onevalue.types import Address
+from onevalue.wire.messages import UserState
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +75,19 @@ class UserMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class UserState:
+class UserStateReceived:
     """The user state of a push/pull whose members were merged just before."""
 
-    data: bytes
+    state: UserState
     join: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PacketRefused:
+    """A packet was not opened, and why not, as a sentence: it is of another cluster, or no key of ours opens it."""
+
+    source: Address
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,8 @@ SwimEvent = (
     | NameConflict
     | Refuted
     | UserMessage
-    | UserState
+    | UserStateReceived
+    | PacketRefused
     | PushPullDone
     | AckReceived
     | LeaveSent

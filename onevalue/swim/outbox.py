@@ -1,7 +1,7 @@
 """The packets that wait to be sent, and what rides on them (wire README 4.7).
 
-Order in a packet: the message itself, the owner's urgent bodies, memberlist's queue, the owner's other bodies. It must
-not know why a packet is sent.
+Order in a packet: the message itself, the owner's urgent bodies, memberlist's queue, the owner's other bodies; around
+them label and encryption, for which there is room. It must not know why a packet is sent.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Outbox:
 
     def send(self, message: bytes, address: Address) -> None:
         """The message leaves, and what fits beside it."""
-        space = self._common.settings.packet_size_max - COMPOUND_OVERHEAD - PART_OVERHEAD - len(message)
+        space = self._packet_size_max - COMPOUND_OVERHEAD - PART_OVERHEAD - len(message)
         self._pack([message, *self._piggyback(space)], address, crc=False)
 
     def send_alone(self, messages: Sequence[bytes], address: Address) -> None:
@@ -52,10 +52,14 @@ class Outbox:
     def gossip_to(self, record: MemberRecord) -> bool:
         """The member gets a packet full of news; False if there was none."""
         crc = _reads_crc(record)
-        space = self._common.settings.packet_size_max - COMPOUND_OVERHEAD - (CRC_OVERHEAD if crc else 0)
+        space = self._packet_size_max - COMPOUND_OVERHEAD - (CRC_OVERHEAD if crc else 0)
         parts = self._piggyback(space)
         self._pack(parts, record.address, crc=crc)
         return bool(parts)
+
+    @property
+    def _packet_size_max(self) -> int:
+        return self._common.settings.packet_size_max - self._common.envelope.packet_overhead
 
     def _piggyback(self, space: int) -> list[bytes]:
         urgent = self._delegate.urgent_broadcasts(USER_OVERHEAD, space)
@@ -72,7 +76,8 @@ class Outbox:
     def _pack(self, parts: Sequence[bytes], address: Address, *, crc: bool) -> None:
         for start in range(0, len(parts), COMPOUND_PARTS_MAX):
             chunk = parts[start : start + COMPOUND_PARTS_MAX]
-            packet = encode_packet(chunk, compress=self._common.settings.compression, crc=crc)
+            plain = encode_packet(chunk, compress=self._common.settings.compression, crc=crc)
+            packet = self._common.envelope.seal_packet(plain)
             self._packets.append((packet, address))
             self._common.counters["packets_out"] += 1
             self._common.counters["bytes_out"] += len(packet)

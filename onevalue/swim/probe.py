@@ -18,7 +18,6 @@ from onevalue.swim.streams import StreamOutcome, Streams
 from onevalue.types import SequenceNumber
 from onevalue.wire.codec import encode_message
 from onevalue.wire.messages import Ack, IndirectPing, NodeStatus, Ping, Suspect
-from onevalue.wire.stream import encode_stream
 
 _PROTOCOL_WITH_TCP_PINGS: Final = 3
 _PROTOCOL_WITH_NACKS: Final = 4
@@ -143,12 +142,11 @@ class Prober:
     def _ping_by_stream(self, probe: Probe, now: float) -> None:
         local = self._states.local
         ping = Ping(probe.seq_no, probe.target.name, local.addr, local.port, local.name)
-        data = encode_stream(ping, compress=self._common.settings.compression)
 
         def done(_request_id: int, outcome: StreamOutcome, _now: float) -> None:
             probe.stream_contact = isinstance(outcome, Ack) and outcome.seq_no == probe.seq_no
 
-        self._streams.open(probe.target.address, data, probe.deadline, now, done)
+        self._streams.open(probe.target.address, lambda: ping, probe.deadline, now, done)
 
     def _judge(self, now: float) -> None:
         """The time is up: contact by stream still counts, else the member is suspect."""

@@ -5,18 +5,21 @@ stream is opened, nor what the user state means.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from onevalue.swim.common import Common
 from onevalue.swim.delegate import Delegate
-from onevalue.swim.events import PushPullDone, UserState
+from onevalue.swim.events import PushPullDone, UserStateReceived
 from onevalue.swim.members import MemberRecord
 from onevalue.swim.states import MemberStates
 from onevalue.swim.streams import StreamFailed, StreamOutcome, Streams
 from onevalue.types import Address
 from onevalue.wire.messages import Alive, Dead, Err, NodeState, NodeStatus, PushPull, Suspect
-from onevalue.wire.stream import encode_stream
+from onevalue.wire.stream import Outgoing
+
+LONG_NODES: Final = 64
+"""With more members than this, a push/pull takes long to encode."""
 
 _SCALE_FROM_NODES: Final = 32
 _TICK: Final = "push/pull tick"
@@ -84,11 +87,11 @@ class PushPulls:
             self._common.tell(PushPullDone(request_id, address, join, error))
 
         deadline = now + self._common.settings.stream_timeout_s
-        return self._streams.open(address, self._encode_state(join), deadline, now, done)
+        return self._streams.open(address, self._own_state(join), deadline, now, done, is_long=self._is_long)
 
-    def answer(self, message: PushPull, now: float) -> bytes:
+    def answer(self, message: PushPull, now: float) -> Outgoing:
         """The own state as it was before; then that of `message` has been merged, or refused as a whole."""
-        reply = self._encode_state(message.join)
+        reply = self._streams.reply(self._own_state(message.join), is_long=self._is_long)
         self._merge(message, message.join, now)
         return reply
 
@@ -104,10 +107,14 @@ class PushPulls:
         for partner in partners:
             self.request(partner.address, join=False, now=now)
 
-    def _encode_state(self, join: bool) -> bytes:
-        nodes = tuple(as_entry(record) for record in self._states.table.records())
-        message = PushPull(join, nodes, self._delegate.user_state(join))
-        return encode_stream(message, compress=self._common.settings.compression)
+    @property
+    def _is_long(self) -> bool:
+        return len(self._states.table) > LONG_NODES
+
+    def _own_state(self, join: bool) -> Callable[[], PushPull]:
+        """What this node knows at this moment; records never change, so that the message can be made later."""
+        records, user_state = self._states.table.records(), self._delegate.user_state(join)
+        return lambda: PushPull(join, tuple(map(as_entry, records)), user_state)
 
     def _merge_answer(self, outcome: StreamOutcome, join: bool, now: float) -> str | None:
         if isinstance(outcome, PushPull):
@@ -134,5 +141,5 @@ class PushPulls:
                 self._states.dead(news, now)
         self._common.counters["push_pulls"] += 1
         if message.user_state:
-            self._common.tell(UserState(message.user_state, join))
+            self._common.tell(UserStateReceived(message.user_state, join))
         return None

@@ -11,6 +11,7 @@ from typing import Final
 from onevalue.swim.common import Common
 from onevalue.types import Address
 from onevalue.wire.messages import StreamMessage
+from onevalue.wire.stream import Outgoing
 
 STREAM_REQUESTS_MAX: Final = 128
 
@@ -21,7 +22,7 @@ class StreamRequest:
 
     request_id: int
     address: Address
-    data: bytes
+    data: Outgoing
     deadline: float
 
 
@@ -53,8 +54,26 @@ class Streams:
         requests, self._requests = self._requests, []
         return requests
 
-    def open(self, address: Address, data: bytes, deadline: float, now: float, done: Done) -> int:
-        """A request is made; `done(request_id, outcome, now)` is called when it has ended. Returns its id."""
+    def open(  # a request is these five things and the time
+        self,
+        address: Address,
+        make: Callable[[], StreamMessage],
+        deadline: float,
+        now: float,
+        done: Done,
+        *,
+        is_long: bool = False,
+    ) -> int:
+        """A request is made; `done(request_id, outcome, now)` is called when it has ended. Returns its id.
+
+        Args:
+            address: whom.
+            make: gives the message to send; called later, perhaps in another thread.
+            deadline: of the answer.
+            now: seconds.
+            done: see there.
+            is_long: the message takes long to encode.
+        """
         self._count += 1
         request_id = self._count
         if len(self._done) >= STREAM_REQUESTS_MAX:
@@ -62,11 +81,17 @@ class Streams:
             done(request_id, StreamFailed(f"{STREAM_REQUESTS_MAX} exchanges are under way already"), now)
             return request_id
         self._done[request_id] = done
+        seal = self._common.envelope.seal_request
+        data = Outgoing(make, seal, self._common.settings.compression, is_long)
         self._requests.append(StreamRequest(request_id, address, data, deadline))
         self._common.timers.set(
             _timer(request_id), deadline, lambda late: self.end(request_id, StreamFailed("no answer in time"), late)
         )
         return request_id
+
+    def reply(self, make: Callable[[], StreamMessage], *, is_long: bool = False) -> Outgoing:
+        """The answer on a stream that another opened."""
+        return Outgoing(make, self._common.envelope.seal_reply, self._common.settings.compression, is_long)
 
     def end(self, request_id: int, outcome: StreamOutcome, now: float) -> None:
         """The request has ended so; nothing happens if it had before."""

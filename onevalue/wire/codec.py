@@ -2,7 +2,7 @@
 
 A packet is built from the inside out: message or compound, compressed if that makes it smaller, checksum. It is read
 in the opposite order; compound and compressed parts may be nested in each other, a checksum comes only outermost.
-Labels and encryption are `keyring`'s, around what this module makes. It must not know what a message means, nor what
+Labels and encryption are `envelope`'s, around what this module makes. It must not know what a message means, nor what
 is in the body of a user message.
 """
 
@@ -24,6 +24,7 @@ from onevalue.wire.memberlist_schema import (
 )
 from onevalue.wire.message_ids import MessageId, message_name
 from onevalue.wire.messages import PacketMessage, PushPull, StreamMessage, User
+from onevalue.wire.serf_codec import encode_serf
 
 COMPOUND_PARTS_MAX = 127
 """Parts of a compound that we build: the decoder of old agents misreads more."""
@@ -49,7 +50,6 @@ _HINTS: dict[int, str] = {
     MessageId.ENCRYPT: "belongs on a stream",
     MessageId.ERR: "belongs on a stream",
     MessageId.CRC: "must come first, and have four bytes of checksum",
-    MessageId.LABEL: "says that the sender has a label; this node has none",
 }
 _ENCRYPTION_VERSIONS = (0, 1)  # first byte of an encrypted packet; ids of ping and indirect ping too
 _PACKET_STRUCTS = {int(key): struct for key, struct in STRUCTS.items() if key != MessageId.ERR}
@@ -132,9 +132,10 @@ def decompress_message(reader: Reader, size_max: int) -> bytes:
 
 
 def _encode_push_pull(message: PushPull) -> bytes:
-    header = PUSH_PULL_HEADER.pack(PushPullHeader(len(message.nodes), len(message.user_state), message.join))
+    state = message.user_state if isinstance(message.user_state, bytes) else encode_serf(message.user_state)
+    header = PUSH_PULL_HEADER.pack(PushPullHeader(len(message.nodes), len(state), message.join))
     nodes = b"".join(map(NODE_STATE.pack, message.nodes))
-    return bytes([MessageId.PUSH_PULL]) + header + nodes + message.user_state
+    return bytes([MessageId.PUSH_PULL]) + header + nodes + state
 
 
 def _encode_compound(parts: Sequence[bytes]) -> bytes:

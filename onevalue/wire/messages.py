@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from onevalue.types import Incarnation, SequenceNumber
+from onevalue.wire.serf_messages import SerfState
+
+UserState = SerfState | bytes
+"""What a push/pull carries for the layer above: Serf's state, or bytes that are none, as they came; b"" for nothing."""
 
 
 class NodeStatus(IntEnum):
@@ -122,7 +126,7 @@ class PushPull:
 
     join: bool
     nodes: tuple[NodeState, ...]
-    user_state: bytes = b""
+    user_state: UserState = b""
 
 
 PacketMessage = Ping | IndirectPing | Ack | Nack | Suspect | Alive | Dead | User

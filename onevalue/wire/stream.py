@@ -1,21 +1,27 @@
 """Streams: the one message of each direction of a TCP connection, to bytes and back (wire README 3).
 
-There is no length in front; objects follow each other and end by themselves, so that the decoder is fed as bytes come.
-Labels and encryption are `keyring`'s, around what this module makes. It must not know what a message means.
+Unless it is encrypted there is no length in front; objects follow each other and end by themselves, so that the decoder
+is fed as bytes come. What stands around a message is `envelope`'s. It must not know what a message means.
 """
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from onevalue.errors import LocalProtocolError, RemoteProtocolError
+from onevalue.errors import LocalProtocolError, MislabelledError, RemoteProtocolError
 from onevalue.wire.codec import decompress_message, encode_compressed, encode_message
-from onevalue.wire.dialect import Reader, Scanner
+from onevalue.wire.dialect import Reader, Scanner, TruncatedError
+from onevalue.wire.envelope import ENVELOPE_SIZE_MAX, Envelope
+from onevalue.wire.keyring import STREAM_HEAD_SIZE
+from onevalue.wire.label import split_label
 from onevalue.wire.memberlist_schema import NODE_STATE, PUSH_PULL_HEADER, STRUCTS, USER_HEADER, UserHeader
 from onevalue.wire.message_ids import MessageId, message_name
-from onevalue.wire.messages import NodeState, PushPull, StreamMessage, User
+from onevalue.wire.messages import NodeState, PushPull, StreamMessage, User, UserState
+from onevalue.wire.serf_codec import decode_serf
+from onevalue.wire.serf_messages import SerfState
 
 STREAM_SIZE_MAX = 8 * 1024 * 1024
-"""Bytes of one stream, as it comes and decompressed.
+"""Bytes of one stream, as it comes, without its envelope, and decompressed.
 
 DEPARTURE (stream-bounds): memberlist allows 20 MiB, and 40 MiB decompressed.
 """
@@ -26,18 +32,42 @@ PUSH_PULL_NODES_MAX = 1 << 16
 DEPARTURE (stream-bounds): new memberlist allows 2**20.
 """
 
+COMPRESSED_MAX = 1 << 16
+"""Bytes of a message above which we do not compress it: it would take seconds."""
+
 _PLAIN_IDS = (MessageId.PING, MessageId.ACK, MessageId.ERR)
-_REFUSED: dict[int, str] = {
-    MessageId.ENCRYPT: "the stream is encrypted, and this node has no key",
-    MessageId.LABEL: "the stream has a label, and this node has none",
-}
 
 _T = TypeVar("_T")
 _Steps: TypeAlias = Generator[None, None, _T]
 
+_BARE = Envelope()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One direction of a stream, still to be encoded: a pure computation that may be made in any thread.
+
+    Attributes:
+        make: gives the message, of values that do not change any more.
+        seal: puts it into its envelope.
+        compress: as for `encode_stream`.
+        is_long: it takes long.
+    """
+
+    make: Callable[[], StreamMessage]
+    seal: Callable[[bytes], bytes]
+    compress: bool
+    is_long: bool = False
+
+    def encode(self) -> bytes:
+        """All bytes to send. Raises LocalProtocolError as `encode_stream` does."""
+        return self.seal(encode_stream(self.make(), compress=self.compress))
+
 
 def encode_stream(message: StreamMessage, *, compress: bool) -> bytes:
-    """All bytes of one direction of a stream; compressed, if so wanted, even where that makes them more.
+    """All bytes of one direction of a stream, without its envelope.
+
+    Compressed, if so wanted, even where that makes them more, but only up to COMPRESSED_MAX bytes.
 
     Raises:
         LocalProtocolError: a field is out of the range that the wire can carry, or the stream is too long to be read.
@@ -48,23 +78,30 @@ def encode_stream(message: StreamMessage, *, compress: bool) -> bytes:
         plain = encode_message(message)
     if len(plain) > STREAM_SIZE_MAX:
         raise LocalProtocolError(f"a stream has at most {STREAM_SIZE_MAX} bytes, not {len(plain)}")
-    return encode_compressed(plain) if compress else plain
+    return encode_compressed(plain) if compress and len(plain) <= COMPRESSED_MAX else plain
 
 
 class StreamDecoder:
     """Takes the bytes of one direction of a stream as they come, until its message is whole.
 
-    It takes no more than `size_max` bytes, and holds those of an object that is still coming twice. After an
-    error it must not be fed again. A call may take long when a large stream ends (it is decompressed then), and may
-    be made in any thread.
+    It takes no more than `size_max` bytes and their envelope, and holds those of an object that is still coming twice.
+    After an error it must not be fed again. A call may take long when a large stream ends (it is decompressed then),
+    and may be made in any thread.
+
+    Args:
+        envelope: what must stand around the message.
+        is_request: this is what the side sends which opened the stream: only there stands the label.
+        size_max: bytes.
     """
 
-    def __init__(self, size_max: int = STREAM_SIZE_MAX) -> None:
-        self._size_max = size_max
+    def __init__(self, envelope: Envelope = _BARE, *, is_request: bool = True, size_max: int = STREAM_SIZE_MAX) -> None:
+        self._envelope = envelope
+        self._is_request = is_request
+        self._size_max = size_max if envelope.is_empty else size_max + ENVELOPE_SIZE_MAX
         self._data = bytearray()
-        self._pos = 1
-        self._scanner = Scanner(self._pos, size_max)
-        self._steps = self._read_message(size_max)
+        self._pos = 0
+        self._scanner: Scanner
+        self._steps = self._read_stream(size_max)
         self._message: StreamMessage | None = None
 
     def feed(self, data: bytes) -> StreamMessage | None:
@@ -88,13 +125,50 @@ class StreamDecoder:
             raise self._too_large()
         return None
 
-    def _read_message(self, size_max: int) -> _Steps[StreamMessage]:
+    def _read_stream(self, size_max: int) -> _Steps[StreamMessage]:
         """Reads on with each step; the data has at least its first byte when the first is made."""
-        message_id = self._data[0]
+        if self._is_request:
+            yield from self._read_label()
+        first = self._data[self._pos]
+        self._envelope.check_stream(first)
+        if first != MessageId.ENCRYPT:
+            return (yield from self._read_message(size_max))
+        return _decode_whole((yield from self._open()), size_max)
+
+    def _read_label(self) -> _Steps[None]:
+        """What stands in front, if anything does, is our label; then comes at least one byte more."""
+        while True:
+            try:
+                label, rest = split_label(bytes(self._data[:ENVELOPE_SIZE_MAX]))
+            except TruncatedError:
+                pass
+            except RemoteProtocolError as error:
+                raise MislabelledError(str(error)) from None
+            else:
+                self._envelope.check_label(label)
+                if rest:
+                    self._pos = 2 + len(label) if label else 0
+                    return
+            yield
+
+    def _open(self) -> _Steps[bytes]:
+        """What is in an encrypted stream, when it is all there."""
+        while len(self._data) < self._pos + STREAM_HEAD_SIZE:
+            yield
+        claimed = int.from_bytes(self._data[self._pos + 1 : self._pos + STREAM_HEAD_SIZE], "big")
+        data = yield from self._take(STREAM_HEAD_SIZE + claimed)
+        return self._envelope.open_stream(data)
+
+    def _read_message(self, size_max: int) -> _Steps[StreamMessage]:
+        message_id = self._data[self._pos]
+        self._pos += 1
+        self._scanner = Scanner(self._pos, self._size_max)
         name = message_name(message_id)
         if message_id == MessageId.COMPRESS:
             plain = yield from self._object(name, lambda reader: decompress_message(reader, size_max))
-            return _decode_decompressed(plain, size_max)
+            if plain[0] == MessageId.COMPRESS:
+                raise RemoteProtocolError("a stream is compressed twice")
+            return _decode_whole(plain, size_max)
         if message_id == MessageId.PUSH_PULL:
             return (yield from self._read_push_pull(name, size_max))
         if message_id == MessageId.USER:
@@ -102,7 +176,7 @@ class StreamDecoder:
             _check_count(name, "UserMsgLen", header.size, size_max)
             return User((yield from self._take(header.size)))
         if message_id not in _PLAIN_IDS:
-            raise RemoteProtocolError(_REFUSED.get(message_id, f"{name} does not travel on streams"))
+            raise RemoteProtocolError(f"{name} does not travel on streams")
         message: StreamMessage = yield from self._object(name, STRUCTS[MessageId(message_id)].read)
         return message
 
@@ -115,7 +189,7 @@ class StreamDecoder:
             node = yield from self._object(f"{name} node {len(nodes)}", NODE_STATE.read)
             nodes.append(node)
         user_state = yield from self._take(header.user_state_size)
-        return PushPull(header.join, tuple(nodes), user_state)
+        return PushPull(header.join, tuple(nodes), _decode_user_state(user_state))
 
     def _object(self, name: str, read: Callable[[Reader], _T]) -> _Steps[_T]:
         """What `read` makes of the next object, when it is all there."""
@@ -146,10 +220,18 @@ def _check_count(name: str, field: str, count: int, count_max: int) -> None:
         raise RemoteProtocolError(f"{name}: {field} must be from 0 to {count_max}, not {count}")
 
 
-def _decode_decompressed(plain: bytes, size_max: int) -> StreamMessage:
-    if plain[0] == MessageId.COMPRESS:
-        raise RemoteProtocolError("a stream is compressed twice")
-    message = StreamDecoder(size_max).feed(plain)
+def _decode_user_state(data: bytes) -> UserState:
+    """Serf's state, if it is one."""
+    try:
+        state = decode_serf(data)
+    except RemoteProtocolError:
+        return data
+    return state if isinstance(state, SerfState) else data
+
+
+def _decode_whole(plain: bytes, size_max: int) -> StreamMessage:
+    """The message that stood in an inner layer of a stream."""
+    message = StreamDecoder(size_max=size_max).feed(plain)
     if message is None:
-        raise RemoteProtocolError("the message in a compressed stream ends early")
+        raise RemoteProtocolError("the message in a compressed or encrypted stream ends early")
     return message

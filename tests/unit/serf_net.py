@@ -12,6 +12,7 @@ from onevalue.serf.lamport import Clocks
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.types import Address, Incarnation, LamportTime
 from onevalue.wire.codec import encode_message, encode_packet
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import Alive, User
 from onevalue.wire.serf_codec import encode_serf, encode_tags
 from onevalue.wire.serf_messages import SerfMessage
@@ -37,6 +38,7 @@ def make_serf(
     swim_settings: SwimSettings = LAN,
     clocks: Clocks | None = None,
     held_events: Sequence[str] = (),
+    envelope: Envelope | None = None,
 ) -> Serf:
     """A Serf at 10.0.0.`index` that nobody has started."""
     return Serf(
@@ -49,6 +51,7 @@ def make_serf(
         rng=random.Random(f"{seed} {index}"),
         clocks=clocks,
         held_events=held_events,
+        envelope=envelope,
     )
 
 
@@ -106,7 +109,7 @@ class SerfNet(Net):
         """All nodes."""
         return list(self.serfs)
 
-    def begin(self, index: int, clocks: Clocks | None = None) -> None:
+    def begin(self, index: int, clocks: Clocks | None = None, envelope: Envelope | None = None) -> None:
         """The node of this number starts, perhaps anew, alone, and with nothing in mind but its clocks."""
         serf = make_serf(
             index,
@@ -115,9 +118,10 @@ class SerfNet(Net):
             swim_settings=self._swim_settings,
             clocks=clocks,
             held_events=self._held_events,
+            envelope=envelope,
         )
         self.serfs[serf.name] = serf
-        self.add(serf.name, serf, (f"10.0.0.{index}", PORT))
+        self.add(serf.name, serf, (f"10.0.0.{index}", PORT), envelope)
 
     def join(self, name: str, other: str) -> None:
         """A node begins to join another."""

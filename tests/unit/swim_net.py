@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 from onevalue.config import LAN, SwimSettings
+from onevalue.errors import RemoteProtocolError
 from onevalue.swim.core import StreamRequest, Swim
 from onevalue.swim.members import MemberRecord
 from onevalue.types import Address
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import NodeStatus, StreamMessage
-from onevalue.wire.stream import StreamDecoder
+from onevalue.wire.stream import Outgoing, StreamDecoder
 
 PORT = 7946
 VSN = bytes([1, 5, 2, 2, 5, 5])
@@ -25,7 +27,7 @@ class Engine(Protocol):
 
     def start(self, now: float) -> None: ...
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None: ...
-    def receive_stream(self, message: StreamMessage, now: float) -> bytes | None: ...
+    def receive_stream(self, message: StreamMessage, now: float) -> Outgoing | None: ...
     def handle_timer(self, now: float) -> None: ...
     def next_deadline(self) -> float | None: ...
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]: ...
@@ -38,8 +40,9 @@ class Engine(Protocol):
 class Node:
     """An engine at an address, with all that it told and what it sent."""
 
-    def __init__(self, name: str, engine: Engine, address: Address) -> None:
+    def __init__(self, name: str, engine: Engine, address: Address, envelope: Envelope) -> None:
         self.name = name
+        self.envelope = envelope
         self.engine = engine
         self.address = address
         self.up = True
@@ -47,6 +50,15 @@ class Node:
         self.events: list[object] = []
         self.packets_sent = 0
         self.bytes_sent = 0
+
+    def read(self, data: Outgoing, *, is_request: bool) -> StreamMessage | None:
+        """What the node finds on a stream; None if it refuses it."""
+        try:
+            message = StreamDecoder(self.envelope, is_request=is_request).feed(data.encode())
+        except RemoteProtocolError:
+            return None
+        assert message is not None, "a whole message"
+        return message
 
 
 class Net:
@@ -63,9 +75,9 @@ class Net:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
 
-    def add(self, name: str, engine: Engine, address: Address) -> Node:
-        """The engine is started as a node of the network."""
-        node = Node(name, engine, address)
+    def add(self, name: str, engine: Engine, address: Address, envelope: Envelope | None = None) -> Node:
+        """The engine, which has this envelope, is started as a node of the network."""
+        node = Node(name, engine, address, envelope or Envelope())
         self.nodes[name] = self._by_address[address] = node
         engine.start(self.now)
         self.drain(node)
@@ -181,23 +193,26 @@ class Net:
             elif receiver.paused_until > self.now:
                 self._later(receiver.paused_until, arrive)
             else:
-                answer = receiver.engine.receive_stream(decode_stream(request.data), self.now)
+                message = receiver.read(request.data, is_request=True)
+                answer = None if message is None else receiver.engine.receive_stream(message, self.now)
                 self.drain(receiver)
                 self._later(self.now + self._delay_s(), lambda: reply(answer))
 
-        def reply(answer: bytes | None) -> None:
-            if answer is None:
+        def reply(answer: Outgoing | None) -> None:
+            message = None if answer is None else sender.read(answer, is_request=False)
+            if message is None:
                 fail("closed without an answer")
             elif sender.up:
-                sender.engine.stream_answered(request.request_id, decode_stream(answer), self.now)
+                sender.engine.stream_answered(request.request_id, message, self.now)
                 self.drain(sender)
 
         self._later(self.now + self._delay_s(), arrive)
 
 
-def decode_stream(data: bytes) -> StreamMessage:
+def decode_stream(data: bytes | Outgoing | None) -> StreamMessage:
     """The one message that these bytes are."""
-    message = StreamDecoder().feed(data)
+    assert data is not None, "there is a message"
+    message = StreamDecoder().feed(data if isinstance(data, bytes) else data.encode())
     assert message is not None, "a whole message"
     return message
 

@@ -20,6 +20,7 @@ from onevalue.serf.dialler import Dialler
 from onevalue.types import Address, Incarnation, SequenceNumber
 from onevalue.udp import Udp
 from onevalue.wire.codec import encode_message
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import Alive, Ping
 from tests.unit.gossip_bench import GossipReactor, Names
 from tests.unit.swim_net import VSN
@@ -89,6 +90,7 @@ class GossipTestCase(SynchronousTestCase):
             dialler=Dialler(targets, SerfSettings(), [OWN]),
             bind=(host, OWN[1]),
             stream_time_max_s=LAN.stream_timeout_s,
+            envelope=Envelope(),
         )
 
     def receive(self, data: bytes) -> None:

@@ -11,6 +11,7 @@ from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
 from onevalue.types import Address, Incarnation
 from onevalue.wire.codec import encode_message
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import Alive
 from tests.unit.swim_net import VSN
 
@@ -40,6 +41,7 @@ class TellingOfMembersTest(SynchronousTestCase):
             dialler=Dialler([], SerfSettings(), [OWN]),
             bind=OWN,
             stream_time_max_s=LAN.stream_timeout_s,
+            envelope=Envelope(),
         )
         self.told: list[int] = []
         self.gossip.observe_members(lambda: self.told.append(len(self.gossip.members())))

@@ -16,7 +16,7 @@ from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks
 from onevalue.serf.members import MemberStatus
 from onevalue.types import Address
 from onevalue.wire.codec import decode_packet, encode_message, encode_packet
-from onevalue.wire.messages import Alive, PushPull, User
+from onevalue.wire.messages import Alive, PushPull, StreamMessage, User
 from onevalue.wire.serf_codec import decode_serf, encode_serf
 from onevalue.wire.serf_messages import (
     EventSlot,
@@ -29,6 +29,7 @@ from onevalue.wire.serf_messages import (
     SerfState,
     UserEventMessage,
 )
+from onevalue.wire.stream import encode_stream
 from tests.unit.serf_net import hear, hear_alive, make_serf, member, time_of, told
 from tests.unit.swim_net import PORT, decode_stream
 
@@ -73,13 +74,15 @@ def _state(**fields: object) -> bytes:
 
 def _exchange(serf: Serf, state: bytes, now: float = 1.0) -> SerfState:
     """A peer has a push/pull with the node, and gets this state."""
-    reply = serf.receive_stream(PushPull(join=False, nodes=(), user_state=state), now)
-    assert reply is not None
-    message = decode_stream(reply)
+    message = decode_stream(serf.receive_stream(_push_pull(state), now))
     assert isinstance(message, PushPull)
-    answer = decode_serf(message.user_state)
-    assert isinstance(answer, SerfState)
-    return answer
+    assert isinstance(message.user_state, SerfState)
+    return message.user_state
+
+
+def _push_pull(state: bytes) -> StreamMessage:
+    """What a stream with this user state is found to hold."""
+    return decode_stream(encode_stream(PushPull(join=False, nodes=(), user_state=state), compress=False))
 
 
 class StartTests(SynchronousTestCase):
@@ -428,7 +431,7 @@ class NonsenseTests(SynchronousTestCase):
         before = [(each.name, each.status) for each in serf.members()]
         for body in [*bodies, *damaged]:
             serf.receive_datagram(encode_packet([encode_message(User(body))], compress=False, crc=False), PEER, 1.0)
-            serf.receive_stream(PushPull(join=True, nodes=(), user_state=body), 1.0)
+            serf.receive_stream(_push_pull(body), 1.0)
         assert [(each.name, each.status) for each in serf.members()] == before
 
 

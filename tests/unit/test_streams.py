@@ -8,16 +8,24 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue import streams
 from onevalue.errors import RemoteProtocolError
-from onevalue.streams import InboundStream, MessageReader, Once, OutboundStream, StreamFactory
+from onevalue.streams import InboundStream, MessageReader, Once, OutboundStream, StreamFactory, Surroundings
 from onevalue.types import SequenceNumber
+from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import Ack, Err, Ping, StreamMessage, User
-from onevalue.wire.stream import StreamDecoder, encode_stream
+from onevalue.wire.stream import Outgoing, StreamDecoder, encode_stream
+from onevalue.worker import Worker
 from tests.unit.gossip_bench import GossipReactor
 
 TIME_MAX_S = 10.0
-PING = encode_stream(Ping(SequenceNumber(7), "n1"), compress=False)
+_PING = Ping(SequenceNumber(7), "n1")
+PING = encode_stream(_PING, compress=False)
 ACK = encode_stream(Ack(SequenceNumber(7)), compress=False)
 LONG = encode_stream(User(b"x" * 5000), compress=False)
+
+
+def plain(message: StreamMessage, *, is_long: bool = False) -> Outgoing:
+    """The message, without an envelope."""
+    return Outgoing(lambda: message, bytes, compress=False, is_long=is_long)
 
 
 class StreamsTestCase(SynchronousTestCase):
@@ -26,6 +34,7 @@ class StreamsTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = GossipReactor()
         self.open_streams: list[MessageReader] = []
+        self.around = Surroundings(self.reactor, Envelope(), Worker(self.reactor))
 
     def connect(self, stream: MessageReader) -> StringTransport:
         """The stream is connected."""
@@ -53,17 +62,17 @@ class InboundTests(StreamsTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.received: list[StreamMessage] = []
-        self.malformed: list[str] = []
+        self.malformed: list[RemoteProtocolError] = []
 
     def make(self) -> tuple[InboundStream, StringTransport]:
         """A stream that is open."""
-        stream = InboundStream(self.reactor, TIME_MAX_S, self.open_streams, self.answer, self.malformed.append)
+        stream = InboundStream(self.around, TIME_MAX_S, self.open_streams, self.answer, self.malformed.append)
         return stream, self.connect(stream)
 
-    def answer(self, message: StreamMessage) -> bytes | None:
+    def answer(self, message: StreamMessage) -> Outgoing | None:
         """Pings get an ack, all else nothing."""
         self.received.append(message)
-        return ACK if isinstance(message, Ping) else None
+        return plain(Ack(message.seq_no)) if isinstance(message, Ping) else None
 
     def test_a_message_in_pieces_is_answered_once(self) -> None:
         """The answer is written, the connection closes, and what comes after is ignored."""
@@ -152,10 +161,10 @@ class InboundTests(StreamsTestCase):
     def test_a_fault_in_the_answer_closes_the_stream(self) -> None:
         """It is logged once, and the connection does not linger."""
 
-        def fault(_: StreamMessage) -> bytes | None:
+        def fault(_: StreamMessage) -> Outgoing | None:
             raise ZeroDivisionError
 
-        stream = InboundStream(self.reactor, TIME_MAX_S, self.open_streams, fault, self.malformed.append)
+        stream = InboundStream(self.around, TIME_MAX_S, self.open_streams, fault, self.malformed.append)
         transport = self.connect(stream)
         stream.dataReceived(LONG)
         self.reactor.pool.run()
@@ -186,7 +195,7 @@ class OutboundTests(StreamsTestCase):
 
     def make(self) -> tuple[OutboundStream, StringTransport]:
         """A stream that is open, and has asked."""
-        stream = OutboundStream(self.reactor, TIME_MAX_S, self.open_streams, PING)
+        stream = OutboundStream(self.around, TIME_MAX_S, self.open_streams, plain(_PING))
         assert Once(stream).buildProtocol(None) is stream
         transport = self.connect(stream)
         assert transport.value() == PING

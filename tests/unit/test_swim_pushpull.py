@@ -5,12 +5,13 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SwimSettings
-from onevalue.swim.events import MemberJoined, PushPullDone, UserState
+from onevalue.swim.events import MemberJoined, PushPullDone, UserStateReceived
 from onevalue.swim.members import MemberRecord
 from onevalue.swim.pushpull import as_entry, as_message, version_fault
 from onevalue.swim.streams import STREAM_REQUESTS_MAX
 from onevalue.types import Incarnation, SequenceNumber
 from onevalue.wire.messages import Ack, Alive, Dead, Err, NodeState, NodeStatus, PushPull, StreamMessage, Suspect
+from onevalue.wire.stream import Outgoing
 from tests.unit.swim_bench import Bench, addr_of, address_of
 from tests.unit.swim_net import PORT, VSN, decode_stream
 
@@ -25,8 +26,7 @@ def _record(status: NodeStatus = ALIVE, vsn: bytes = VSN) -> MemberRecord:
     return MemberRecord("l", addr_of("l"), PORT, b"", vsn, Incarnation(1), status, 0.0)
 
 
-def _push_pull(data: bytes | None) -> PushPull:
-    assert data is not None
+def _push_pull(data: Outgoing | None) -> PushPull:
     message = decode_stream(data)
     assert isinstance(message, PushPull)
     return message
@@ -94,7 +94,7 @@ class MergeTests(SynchronousTestCase):
         assert reply == PushPull(True, tuple(as_entry(record) for record in _before(bench)), b"ours join")
         events = bench.events()
         assert isinstance(events[0], MemberJoined)
-        assert events[-1] == UserState(b"theirs", True)
+        assert events[-1] == UserStateReceived(b"theirs", True)
         statuses = {record.name: record.status for record in bench.swim.members()}
         assert statuses == {"a": ALIVE, "b": SUSPECT, "c": DEAD, "d": ALIVE}
 
@@ -109,7 +109,10 @@ class MergeTests(SynchronousTestCase):
         bench.swim.stream_answered(request_id, PushPull(False, (_entry("b"),), b"state"), 0.5)
         joined, state, done = bench.events()
         assert isinstance(joined, MemberJoined)
-        assert (state, done) == (UserState(b"state", True), PushPullDone(request_id, address_of("b"), True, None))
+        assert (state, done) == (
+            UserStateReceived(b"state", True),
+            PushPullDone(request_id, address_of("b"), True, None),
+        )
         assert bench.swim.last_heard == 0.5
 
     def test_a_restarted_node_that_others_remember_refutes_upwards(self) -> None:

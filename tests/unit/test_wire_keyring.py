@@ -1,12 +1,20 @@
 """Encryption and labels: who can read what, and what is refused."""
 
+from collections.abc import Callable
+
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from onevalue.errors import (
+    ConfigError,
+    KeyChangeError,
+    LocalProtocolError,
+    RemoteProtocolError,
+    UndecipherableError,
+)
 from onevalue.wire.dialect import TruncatedError
-from onevalue.wire.keyring import NONCE_SIZE, OVERHEAD, STREAM_HEAD_SIZE, Keyring
+from onevalue.wire.keyring import KEYS_MAX, NONCE_SIZE, OVERHEAD, STREAM_HEAD_SIZE, Keyring
 from onevalue.wire.label import LABEL_SIZE_MAX, join_label, split_label
 
 OLD, NEW = bytes(range(16)), bytes(range(100, 132))
@@ -74,22 +82,52 @@ class KeyringTests(SynchronousTestCase):
                 keyring(OLD).decrypt(data, b"")
 
     def test_streams_authenticate_their_head_and_label(self) -> None:
-        """They tell when they are not all there, and ignore what follows."""
+        """With another label, or another length in front, they do not open."""
         ring = keyring(OLD)
         sealed = ring.seal_stream(b"value", b"blue")
-        assert ring.open_stream(sealed + b"more", 100, b"blue") == b"value"
-        for size in (0, STREAM_HEAD_SIZE - 1, STREAM_HEAD_SIZE, len(sealed) - 1):
-            with pytest.raises(TruncatedError):
-                ring.open_stream(sealed[:size], 100, b"blue")
-        for data, size_max, label in [
-            (sealed, 100, b""),
-            (sealed, len(sealed) - 1, b"blue"),
-            (sealed[5:], 100, b"blue"),
-            (b"\x0a\xff\xff\xff\xff", 1 << 23, b""),
-            (b"\x0a\x00\x00\x00\x00", 100, b""),
+        assert ring.open_stream(sealed, b"blue") == b"value"
+        for data, label in [
+            (sealed, b""),
+            (sealed[:-1], b"blue"),
+            (sealed + b"more", b"blue"),
+            (sealed[STREAM_HEAD_SIZE:], b"blue"),
+            (b"\x0a\x00\x00\x00\x00", b""),
+            (b"", b""),
         ]:
-            with pytest.raises(RemoteProtocolError):
-                ring.open_stream(data, size_max, label)
+            with pytest.raises(UndecipherableError):
+                ring.open_stream(data, label)
+
+    def test_a_changed_ring_is_another_ring(self) -> None:
+        """Keys are added behind, moved to the front, and taken away; the ring itself stays as it is."""
+        ring = keyring(OLD)
+        both = ring.installed(NEW)
+        assert (ring.keys, both.keys, both.installed(NEW).keys) == ((OLD,), (OLD, NEW), (OLD, NEW))
+        turned = both.used(NEW)
+        assert turned.keys == (NEW, OLD)
+        assert keyring(NEW).decrypt(turned.encrypt(b"value", b""), b"") == b"value"
+        assert turned.removed(OLD).keys == (NEW,)
+        assert turned.removed(bytes(16)).keys == (NEW, OLD)  # nobody had it
+
+    def test_changes_that_cannot_be(self) -> None:
+        """An unknown key is not used, the primary not removed, and no ring has too many keys, nor wrong ones."""
+        ring = keyring(OLD)
+        full = keyring(*(bytes([index]) * 16 for index in range(KEYS_MAX)))
+        changes: list[tuple[Callable[[bytes], Keyring], bytes]] = [
+            (ring.used, NEW),
+            (ring.removed, OLD),
+            (full.installed, NEW),
+            (ring.installed, b"secret"),
+        ]
+        for change, key in changes:
+            with pytest.raises(KeyChangeError) as caught:
+                change(key)
+            assert "secret" not in str(caught.value)
+
+    def test_derived_keys_are_good_for_one_purpose(self) -> None:
+        """Each key of the ring has its own for each purpose, and all nodes derive the same."""
+        ring = keyring(OLD, NEW)
+        assert len({*ring.derived(b"a"), *ring.derived(b"b"), OLD, NEW}) == 6
+        assert keyring(NEW, OLD).derived(b"a") == list(reversed(ring.derived(b"a")))
 
     def test_keys_must_be_keys(self) -> None:
         """At least one, each of 16, 24 or 32 bytes."""

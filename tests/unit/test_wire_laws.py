@@ -241,6 +241,6 @@ class AnyBytesTests(SynchronousTestCase):
         with contextlib.suppress(RemoteProtocolError):
             raise AssertionError(ring.decrypt(b"\x01" + data, b""))
         with contextlib.suppress(RemoteProtocolError):
-            raise AssertionError(ring.open_stream(b"\x0a" + data, 1000))
+            raise AssertionError(ring.open_stream(b"\x0a" + data))
         with contextlib.suppress(RemoteProtocolError):
             split_label(b"\xf4" + data)

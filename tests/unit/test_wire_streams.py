@@ -16,7 +16,9 @@ from onevalue.wire.messages import Ack, Err, Nack, NodeState, NodeStatus, Ping, 
 from onevalue.wire.stream import PUSH_PULL_NODES_MAX, STREAM_SIZE_MAX, StreamDecoder, encode_stream
 
 NODE = NodeState("n1", b"\x7f\0\0\1", 7946, Incarnation(1), NodeStatus.ALIVE, b"\xff\x80", b"\1\5\2\2\5\5")
-PUSH_PULL = PushPull(join=True, nodes=(NODE, replace(NODE, name="n2", status=NodeStatus.LEFT)), user_state=b"\2\x80")
+PUSH_PULL = PushPull(
+    join=True, nodes=(NODE, replace(NODE, name="n2", status=NodeStatus.LEFT)), user_state=b"\2 no state"
+)
 NODE_FIELDS = {
     "Addr": NODE.addr,
     "Incarnation": 1,
@@ -158,24 +160,24 @@ class StreamRefusalTests(SynchronousTestCase):
     def test_sizes_are_bounded(self) -> None:
         """What comes and what it expands to; nothing is kept above the bound, whatever is claimed."""
         data = encode_stream(User(bytes(2000)), compress=True)
-        assert StreamDecoder(2100).feed(data) == User(bytes(2000))
+        assert StreamDecoder(size_max=2100).feed(data) == User(bytes(2000))
         with pytest.raises(RemoteProtocolError, match="LZW data of more than 1999 bytes"):
-            StreamDecoder(1999).feed(data)
+            StreamDecoder(size_max=1999).feed(data)
         for claim in (
             b"\x09\x82\xa4Algo\x00\xa3Buf\xda\xff\xff",
             b"\x09\x82\xa4Algo\x00\xa3Buf\xdb\xff\xff\xff\xff",
             b"\x00\x81\xa4Node\xdb\xff\xff\xff\xff",
             b"\x00\x81\xa1x\xdd\xff\xff\xff\xff",
         ):
-            decoder = StreamDecoder(100)
+            decoder = StreamDecoder(size_max=100)
             with pytest.raises(RemoteProtocolError):
                 decoder.feed(claim + bytes(100))
             assert len(decoder._data) == 100
         for start in (objects(8, {"UserMsgLen": 99}), push_pull(user_state_size=99)):
             with pytest.raises(RemoteProtocolError, match="more than 100 bytes"):
-                StreamDecoder(100).feed(start)
+                StreamDecoder(size_max=100).feed(start)
         with pytest.raises(RemoteProtocolError, match="more than 100 bytes"):
-            StreamDecoder(100).feed(b"\x00\x81\xa4Node\xda\xff\xff" + bytes(100))
+            StreamDecoder(size_max=100).feed(b"\x00\x81\xa4Node\xda\xff\xff" + bytes(100))
         self.refused(b"\x00\x81\xa4Node\xda\x02\x01" + bytes(0x201), "Node must have at most")
 
     def test_streams_that_nobody_reads_are_not_built(self) -> None:
