@@ -40,6 +40,7 @@ setup(
         "attrs>=23.1",
         "msgpack>=1.0.5",
         "cryptography>=42",
+        "google-re2>=1.1",  # tags of queries: Python's own re can be stalled for ever by one pattern
     ],
     extras_require={
         "test": ["pytest>=8", "pytest-twisted>=1.14", "pytest-cov>=5", "hypothesis>=6.100"],

@@ -163,6 +163,13 @@ def http_tag(description: str, advertise_host: str) -> str:
     return f"{scheme}:{port}" if everywhere or listening == advertised else UNREACHABLE
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a numeric host is this host's own loopback, also as IPv4 mapped into IPv6."""
+    address = _numeric(host.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback if address else False
+
+
 def check_http_port(description: str) -> None:
     """Raises ValueError if a strports description has a TCP port that cannot be; the message goes on from the text."""
     kind, port, _ = _parts(description)

@@ -1,7 +1,8 @@
 """The broadcaster: the shell around `spread`. Anti-entropy by LoopingCall and treq, and all else that spread wants.
 
 Every round, and whenever spread has something to do, it starts the exchanges, sends the rumours and makes the writes
-that spread decided on. It decides nothing itself, and keeps one delayed call for spread's next deadline.
+that spread decided on. It decides nothing itself, and keeps one delayed call for spread's next deadline. What it asks
+is signed, and an answer is checked, before spread hears of it.
 """
 
 from typing import Any, Self
@@ -30,12 +31,15 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
-from onevalue.errors import ConflictError, RemoteProtocolError, WriteRefusedError
+from onevalue.errors import ConflictError, RemoteProtocolError, UndecipherableError, WriteRefusedError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_statement
 from onevalue.loglines import shown
 from onevalue.membership import IMembership
+from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
 from onevalue.spread import Rumour, Spread
+from onevalue.spread.contacts import Contact
 from onevalue.spread.core import Exchange
+from onevalue.spread.rumour import EVENT_NAME
 from onevalue.writer import Writer
 
 EXCHANGE_TIME_MAX_S = 2.0
@@ -54,6 +58,7 @@ class Broadcaster(Service):
     Args:
         reactor: its clock and delayed calls.
         client: treq's, on an agent that follows no redirects and keeps no connections.
+        signer: signs what is asked, and checks what is answered.
         spread, membership, writer: decides, tells and writes.
         interval_s: between two rounds of anti-entropy.
         somebody_to_ask: the node begins by learning.
@@ -66,6 +71,7 @@ class Broadcaster(Service):
         *,
         reactor: IReactorTime,
         client: HTTPClient,
+        signer: Signer,
         spread: Spread,
         membership: IMembership,
         writer: Writer,
@@ -74,6 +80,7 @@ class Broadcaster(Service):
     ) -> None:
         self._reactor = reactor
         self._client = client
+        self._signer = signer
         self._spread = spread
         self._membership = membership
         self._writer = writer
@@ -94,6 +101,7 @@ class Broadcaster(Service):
         self._membership.observe_members(self._members_changed)
         self._membership.observe_events(lambda events: self._spread.receive_events(events, self._reactor.seconds()))
         self._membership.observe_addresses_tried(self._addresses_tried)
+        self._membership.answer_query(EVENT_NAME, self._spread.answer_query)
         self._was_learning = self._somebody_to_ask
         if self._somebody_to_ask:
             self.log.info("takes no writes yet: it learns first what the others hold")
@@ -174,7 +182,7 @@ class Broadcaster(Service):
     def _start(self, exchange: Exchange) -> None:
         """Exchange states with a member; spread hears how it ended, within the deadline."""
         # Whatever goes wrong, at once too, must reach spread: else it took the member for busy for ever.
-        under_way = maybeDeferred(exchange_states, self._client, exchange, self._spread.statement())
+        under_way = maybeDeferred(exchange_states, self._client, self._signer, exchange, self._spread.statement())
         under_way.addTimeout(EXCHANGE_TIME_MAX_S, self._reactor)
         self._under_way.append(under_way)
 
@@ -182,6 +190,8 @@ class Broadcaster(Service):
             self._under_way.remove(under_way)
             now = self._reactor.seconds()
             if isinstance(result, Failure):
+                if result.check(UndecipherableError):
+                    self._spread.counters["answers_unauthenticated"] += 1
                 self._tell_silent(exchange.contact.name, result)
                 self._spread.failed(exchange, now)
             else:
@@ -257,39 +267,57 @@ class _Url(EncodedURL):
         return self
 
 
-def exchange_states(client: HTTPClient, exchange: Exchange, statement: Statement) -> Deferred[Statement | None]:
+def exchange_states(
+    client: HTTPClient, signer: Signer, exchange: Exchange, statement: Statement
+) -> Deferred[Statement | None]:
     """One exchange: fires with the member's statement, or with None if it answered as the original program does.
 
-    Fails if it answered otherwise, or not at all. Cancelling it closes the connection.
+    Fails if it answered otherwise, or not at all; with UndecipherableError if the answer should be signed by this
+    member, for this request, and is not. Cancelling it closes the connection.
     """
     contact, state = exchange.contact, statement.state
+    signed: dict[str, str] = {}  # an original's form has no body to sign
     if contact.original:
         path = f"/notify/{state.value}/{state.generation}?notifier={quote(statement.name, safe='')}"
         requested = client.post(_Url.from_text(contact.url + path), allow_redirects=False, unbuffered=True)
     else:
         path = f"/notify?notifier={quote(statement.name, safe='')}"
+        body = encode_statement(statement)
+        signed = signer.request(body)
+        headers = {"Content-Type": "application/json", **signed}
         requested = client.post(
             _Url.from_text(contact.url + path),
-            data=encode_statement(statement),
-            headers=Headers({"Content-Type": ["application/json"]}),
+            data=body,
+            headers=Headers({name: [value] for name, value in headers.items()}),
             allow_redirects=False,
             unbuffered=True,
         )
 
     def answered(response: IResponse) -> Deferred[Statement | None]:
-        body = read_body(response, STATEMENT_SIZE_MAX)
-        return body.addCallback(_understand, response.code, contact.original)
+        return read_body(response, STATEMENT_SIZE_MAX).addCallback(understand, response)
+
+    def understand(body: bytes, response: IResponse) -> Statement | None:
+        if response.code != 200:
+            why = shown(body.decode("utf-8", "replace").strip())
+            raise RemoteProtocolError(f"the answer has status {response.code}" + (f": {why}" if why else ""))
+        signatures = response.headers.getRawHeaders(SIGNATURE_HEADER)
+        signature = None if signatures is None else ",".join(signatures)
+        signer.check_answer(signed.get(NONCE_HEADER), signature, body)
+        return _understood(body, contact, signer)
 
     done: Deferred[Statement | None] = requested.addCallback(answered)
     return done
 
 
-def _understand(body: bytes, code: int, original: bool) -> Statement | None:
-    if code != 200:
-        raise RemoteProtocolError(f"the answer has status {code}")
-    if original and not body:
+def _understood(body: bytes, contact: Contact, signer: Signer) -> Statement | None:
+    """What a member says in an answer whose signature is right."""
+    if contact.original and not body:
         return None
-    return decode_statement(body)
+    statement = decode_statement(body)
+    if signer.demands_signatures and statement.name != contact.name:
+        # Else whoever stands between could pass our request on to another member, or back to this node itself.
+        raise UndecipherableError(f"the answer is signed by {shown(statement.name)}, who was not asked")
+    return statement
 
 
 def read_body(response: IResponse, size_max: int) -> Deferred[bytes]:

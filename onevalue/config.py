@@ -122,6 +122,15 @@ class SerfSettings:
     user_event_size_max: int = 512
     """Largest own user event, name and payload, and encoded. UserEventSizeLimit."""
 
+    query_timeout_mult: int = 16
+    """A query lasts this many times the gossip interval and ceil(log10(members + 1)). QueryTimeoutMult."""
+
+    query_size_max: int = 1024
+    """Largest own query, encoded. QuerySizeLimit."""
+
+    query_response_size_max: int = 1024
+    """Largest own answer to a query, encoded, also with what has it relayed. QueryResponseSizeLimit."""
+
     join_retry_min_s: float = 0.25
     """First pause before a join address is dialled again; it doubles up to `join_retry_max_s`.
 
@@ -137,6 +146,9 @@ class SerfSettings:
                 _check(self, field.name, 0 < getattr(self, field.name) < inf, "more than 0 seconds")
         at_least_min = self.join_retry_max_s >= self.join_retry_min_s
         _check(self, "join_retry_max_s", at_least_min, "at least join_retry_min_s")
+        _check(self, "query_timeout_mult", self.query_timeout_mult >= 1, "1 or more")
+        for name in ("query_size_max", "query_response_size_max"):
+            _check(self, name, 256 <= getattr(self, name) <= 9216, "from 256 to 9216 bytes")
         _check(self, "user_event_size_max", 64 <= self.user_event_size_max <= 9216, "from 64 to 9216 bytes")
 
 
@@ -152,6 +164,12 @@ class SpreadSettings:
 
     plain_member_retry_s: float = 60.0
     """A member without the `http` tag is tried this often, until it answers as the original program does."""
+
+    originals: bool = True
+    """Members without the `http` tag may be nodes of the original program: they get the value over HTTP, in the open.
+
+    False where gossip is encrypted: no original can be a member there, and what has no tag is a Serf agent.
+    """
 
     tie_patience_s: float = 5.0
     """How long an original program may push a losing value at our generation before we raise ours."""

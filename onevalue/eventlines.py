@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from onevalue.addresses import host_port
 from onevalue.loglines import LimitedLog
 from onevalue.serf import events as told
+from onevalue.serf.dispute import Verdict
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.swim.address import to_address
 
@@ -28,9 +29,30 @@ def write_lines(log: LimitedLog, event: told.SerfEvent, local_name: str) -> None
     if isinstance(event, told.NameConflict):
         line = "another node, at {at}, calls itself {name} too: give each node its own --name"
         log.error(line, at=_at(event.addr, event.port), name=event.name)
+    elif isinstance(event, told.NameJudged):
+        _write_verdict(log, event, local_name)
     else:
         for line, fields in _lines(event, local_name):
             log.info(line, **fields)
+
+
+def _write_verdict(log: LimitedLog, event: told.NameJudged, local_name: str) -> None:
+    fields: dict[str, object] = {
+        "name": local_name,
+        "at": host_port(*event.other),
+        "answers": event.answers,
+        "for_us": event.for_us,
+    }
+    if event.verdict is Verdict.LOST:
+        line = (
+            "this node LOST its name {name}: {for_us} of {answers} members know it here, the others know the node at "
+            "{at}. It goes on, but is no member until that one is gone: stop it, or give it another --name"
+        )
+    elif event.verdict is Verdict.WON:
+        line = "this node keeps its name {name}, say {for_us} of {answers} members: stop the one at {at}, or rename it"
+    else:
+        line = "no member could say whose the name {name} is, this node's or that of the one at {at}"
+    log.error(line, **fields)
 
 
 def _lines(event: told.SerfEvent, local_name: str) -> Iterator[tuple[str, dict[str, object]]]:

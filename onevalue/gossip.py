@@ -15,16 +15,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from onevalue.addresses import host_port
 from onevalue.connections import Connections
 from onevalue.errors import RemoteProtocolError
 from onevalue.eventlines import write_lines
+from onevalue.inquiries import Inquiries, Keep
 from onevalue.joiner import Joiner
 from onevalue.loglines import LimitedLog
-from onevalue.member import Member, Status, UserEvent
+from onevalue.member import KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 from onevalue.membership import IMembership
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
+from onevalue.serf.dispute import Dispute
 from onevalue.serf.lamport import Clocks
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.spread.rumour import EVENT_NAME
@@ -33,6 +36,7 @@ from onevalue.swim.address import to_address
 from onevalue.types import Address
 from onevalue.udp import RECEIVE_BUFFER, Udp
 from onevalue.wire.envelope import Envelope
+from onevalue.wire.key_text import fingerprint
 from onevalue.wire.messages import StreamMessage
 from onevalue.wire.stream import Outgoing
 
@@ -64,6 +68,7 @@ class GossipService(Service):
         bind: numeric host and port for UDP and TCP.
         stream_time_max_s: deadline of an inbound TCP exchange.
         envelope: label and keys, the core's.
+        keep_keys: writes a changed keyring to disk; None if none is kept.
     """
 
     log = Logger()
@@ -78,12 +83,14 @@ class GossipService(Service):
         bind: Address,
         stream_time_max_s: float,
         envelope: Envelope,
+        keep_keys: Keep | None = None,
     ) -> None:
         self.local_name = name
         self._reactor = reactor
         self._serf = serf
         self._dialler = dialler
         self._bind = bind
+        self._envelope = envelope
         self._connections = Connections(
             reactor=reactor,
             envelope=envelope,
@@ -100,6 +107,7 @@ class GossipService(Service):
             begin=lambda address: serf.join(address, reactor.seconds()),
             changed=self._joining_changed,
         )
+        self._inquiries = Inquiries(reactor=reactor, serf=serf, lines=self._lines, drain=self._drain, keep=keep_keys)
         self._udp = Udp(self._datagram_received, ipv6=":" in bind[0])
         self._ports: list[Any] = []  # IListeningPort of UDP and TCP, which annotate stopListening differently
         self._timer: IDelayedCall | None = None
@@ -164,6 +172,7 @@ class GossipService(Service):
     def _close(self) -> Deferred[Any]:
         ports, self._ports = self._ports, []
         self._joiner.stop()
+        self._inquiries.stop()
         pending = [self._connections.close(), *(maybeDeferred(port.stopListening) for port in ports)]
         for call in (self._timer, self._telling):  # after the cancelling, which drains once more
             if call is not None and call.active():
@@ -226,6 +235,27 @@ class GossipService(Service):
         self._serf.user_event(name, payload, coalesce=coalesce, now=self._reactor.seconds())
         self._drain()
 
+    def query(self, request: QueryRequest) -> Deferred[QueryResult]:
+        """See IMembership."""
+        return self._inquiries.query(request)
+
+    def answer_query(self, name: str, answer: Callable[[bytes], bytes]) -> None:
+        """See IMembership."""
+        self._inquiries.answer_query(name, answer)
+
+    def change_keys(self, action: str, key: bytes, relay_factor: int) -> Deferred[KeyResult]:
+        """See IMembership."""
+        return self._inquiries.change_keys(action, key, relay_factor)
+
+    def force_leave(self, name: str, prune: bool) -> None:
+        """See IMembership."""
+        self._serf.force_leave(name, prune=prune, now=self._reactor.seconds())
+        self._drain()
+
+    def rtt_s(self, one: str, other: str) -> float | None:
+        """See IMembership."""
+        return self._serf.rtt_s(one, other)
+
     def join(self, addresses: Sequence[str]) -> Deferred[int]:
         """See IMembership."""
         return self._joiner.join(addresses)
@@ -237,7 +267,14 @@ class GossipService(Service):
 
     def status(self) -> Mapping[str, object]:
         """See IMembership."""
-        return {"engine": "gossip", "inbound_streams": self._connections.inbound, **self._serf.status()}
+        return {
+            "engine": "gossip",
+            "inbound_streams": self._connections.inbound,
+            "label": self._envelope.label.decode("utf-8", "replace"),
+            "encryption": _encryption(self._envelope),
+            "name_dispute": _dispute(self._serf.dispute, self._reactor.seconds()),
+            **self._serf.status(),
+        }
 
     # Feeding --------------------------------------------------------------------------------------------------------
 
@@ -336,6 +373,8 @@ class GossipService(Service):
 
     def _handle(self, event: told.SerfEvent) -> None:
         write_lines(self._lines, event, self.local_name)
+        if self._inquiries.handle(event):
+            return
         match event:
             case told.UserEvents():
                 self._tell_events(event)
@@ -343,7 +382,7 @@ class GossipService(Service):
                 self._joiner.ended(event.request_id, event.error)
             case told.LeaveDone():
                 self._leave_is_done = True
-            case told.NameConflict() | told.Refuted() | told.PacketRefused():
+            case told.NameConflict() | told.NameJudged() | told.Refuted() | told.PacketRefused():
                 pass  # for people only
             case _:
                 self._members_changed()
@@ -393,6 +432,33 @@ class GossipService(Service):
 def _member(member: SerfMember) -> Member:
     host, port = to_address(member.addr, member.port)
     return Member(member.name, host, port, _STATUS[member.status], member.suspect, member.tags)
+
+
+def _encryption(envelope: Envelope) -> dict[str, object] | None:
+    """What people may know of the keys; None without."""
+    if envelope.keyring is None:
+        return None
+    prints = [fingerprint(key) for key in envelope.keyring.keys]
+    return {
+        "primary_key": prints[0],
+        "keys": prints,
+        "verify_incoming": envelope.verify_incoming,
+        "verify_outgoing": envelope.verify_outgoing,
+    }
+
+
+def _dispute(dispute: Dispute | None, now: float) -> dict[str, object] | None:
+    if dispute is None:
+        return None
+    return {
+        "other": host_port(*dispute.address),
+        "verdict": dispute.verdict.name.lower(),
+        "meaning": dispute.verdict.value,
+        "answers": dispute.answers,
+        "for_this_node": dispute.for_us,
+        "since_s": round(now - dispute.since, 3),
+        "last_sign_s": round(now - dispute.seen, 3),
+    }
 
 
 def _addresses(members: Sequence[Member]) -> list[Address]:

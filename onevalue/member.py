@@ -1,7 +1,7 @@
 """What the parts tell each other of a member and of a user event; plain facts, known to shells and core alike."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
@@ -42,6 +42,63 @@ class Member:
     def is_present(self) -> bool:
         """It answers, as far as is known: alive, or about to leave."""
         return self.status in PRESENT
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRequest:
+    """A query to the members.
+
+    Attributes:
+        name: of the query.
+        payload: any bytes.
+        nodes: only members of these names; none: all.
+        tags: only members whose tags match these RE2 expressions somewhere.
+        ack: members say that they have it.
+        relay_factor: by how many other members each answer comes too.
+        timeout_s: how long answers are awaited; None: as suits the size of the cluster.
+    """
+
+    name: str
+    payload: bytes = b""
+    nodes: Sequence[str] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    ack: bool = False
+    relay_factor: int = 0
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """What came of a query: who acked it, and who answered what, in the order of arrival."""
+
+    acks: Sequence[str]
+    answers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyResult:
+    """What the members said to a request about keys; no key stands in it, only fingerprints.
+
+    Attributes:
+        nodes: how many were alive when it began.
+        answers: how many of them answered.
+        errors: how many of these refused.
+        messages: what some had to say, by name.
+        keys: how many have each key; only where keys were listed.
+        primary_keys: how many encrypt with it.
+    """
+
+    nodes: int
+    answers: int
+    errors: int
+    messages: Mapping[str, str]
+    keys: Mapping[str, int]
+    primary_keys: Mapping[str, int]
+
+    @property
+    def complete(self) -> bool:
+        """All members that were alive did it."""
+        return self.errors == 0 and self.answers >= self.nodes
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from onevalue.member import Member, Status, UserEvent
+from onevalue.member import KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 
-__all__ = ["IMembership", "Member", "Status", "UserEvent"]
+__all__ = ["IMembership", "KeyResult", "Member", "QueryRequest", "QueryResult", "Status", "UserEvent"]
 
 
 class IMembership(Interface):
@@ -47,6 +47,33 @@ class IMembership(Interface):
 
     def send_event(name: str, payload: bytes, coalesce: bool) -> None:
         """A user event of this node travels by gossip. Raises LocalProtocolError when it is too large."""
+
+    def query(request: QueryRequest) -> Deferred[QueryResult]:
+        """Fires when all whom it concerns have answered, or its time is up. Cancelling it ends it.
+
+        Raises:
+            LocalProtocolError: it is too large, or something in it is wrong; nothing was sent.
+        """
+
+    def answer_query(name: str, answer: Callable[[bytes], bytes]) -> None:
+        """Queries of this name are answered with what `answer` makes of their payload. It must not raise."""
+
+    def change_keys(action: str, key: bytes, relay_factor: int) -> Deferred[KeyResult]:
+        """All members install, use, remove or list (the action) keys; fires when all have answered, or after a time.
+
+        Raises:
+            LocalProtocolError: it cannot be asked; nothing was sent.
+        """
+
+    def force_leave(name: str, prune: bool) -> None:
+        """A member that failed counts as left; with `prune` it is forgotten.
+
+        Raises:
+            LocalProtocolError: it is this node.
+        """
+
+    def rtt_s(one: str, other: str) -> float | None:
+        """The estimated round trip between two members, seconds; None while too little is known."""
 
     def join(addresses: Sequence[str]) -> Deferred[int]:
         """Fires with how many of the addresses answered a push/pull."""

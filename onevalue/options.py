@@ -7,7 +7,7 @@ CLUSTER_ADDR are understood; the command line wins. It must not know how a node 
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from math import nan
 from pathlib import Path
 from socket import gethostname
@@ -19,11 +19,22 @@ from twisted.python import usage
 import twisted
 from onevalue import __version__
 from onevalue.addresses import Placement, check_http_port, place, split_host_port
-from onevalue.config import GOSSIP_PORT_DEFAULT, HTTP_PORT_DEFAULT, SpreadSettings
+from onevalue.config import (
+    GOSSIP_PORT_DEFAULT,
+    HTTP_PORT_DEFAULT,
+    LAN,
+    LOCAL,
+    WAN,
+    SerfSettings,
+    SpreadSettings,
+    SwimSettings,
+)
 from onevalue.errors import ConfigError, LocalProtocolError
+from onevalue.keyfile import read_keys
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
 from onevalue.store import VALUE_MAX, VALUE_MIN
+from onevalue.wire.label import LABEL_SIZE_MAX
 from onevalue.wire.serf_codec import encode_tags
 
 NAME_LENGTH_MAX = 128
@@ -38,6 +49,9 @@ DEFAULTS = {
     "debug-interval": "5",
     "join-timeout": "5",
 }
+PROFILES = {"lan": LAN, "wan": WAN, "local": LOCAL}
+_SWIM = {each.name: each.default for each in fields(SwimSettings)}
+_SERF = {each.name: each.default for each in fields(SerfSettings)}
 ORIGINAL_VARIABLES = {"advertise": "ADVERTISE_ADDR", "join": "CLUSTER_ADDR"}
 
 
@@ -53,6 +67,10 @@ class NodeConfig:
         tags: Serf tags of this node, without `http`.
         initial: the value at generation 0.
         data_dir: where the journal lives; None: no journal.
+        keys: of the cluster, the primary first; none: nothing is encrypted, unless a keyring was kept.
+        label: of the cluster.
+        verify_incoming, verify_outgoing: see `wire.envelope`.
+        swim, serf: settings of gossip.
         spread: bounds and rates of spreading.
         broadcast_interval_s: between two rounds of anti-entropy.
         debug_interval_s: between two debug lines; 0 for none.
@@ -65,6 +83,12 @@ class NodeConfig:
     tags: Mapping[str, str]
     initial: int
     data_dir: Path | None
+    keys: tuple[bytes, ...] = field(repr=False)
+    label: bytes
+    verify_incoming: bool
+    verify_outgoing: bool
+    swim: SwimSettings
+    serf: SerfSettings
     spread: SpreadSettings
     broadcast_interval_s: float
     debug_interval_s: float
@@ -113,6 +137,26 @@ class Options(usage.Options):
             None,
             "Seconds between two lines of members and state in the log; 0: none. [default: 5]",
         ],
+        [
+            "key-file",
+            None,
+            None,
+            "File of the cluster's keys: base64, one a line (`serf keygen` prints one), or Serf's keyring file.",
+        ],
+        [
+            "verify-incoming",
+            None,
+            None,
+            "no: with keys, take what is plain too; to move a cluster. [default: yes]",
+        ],
+        ["verify-outgoing", None, None, "no: with keys, encrypt nothing yet; to move a cluster. [default: yes]"],
+        [
+            "label",
+            None,
+            None,
+            "Label of the cluster; nodes of another, or of none, are refused. [default: none]",
+        ],
+        ["profile", None, None, "Timing of gossip: lan, wan or local. [default: lan]"],
         ["join-timeout", None, None, "Seconds after which a node whom nobody answers takes writes. [default: 5]"],
     ]
     optFlags = [["no-journal", None, "Keep nothing on disk: for throw-away nodes. Wins over --data-dir."]]  # noqa: RUF012  # as above
@@ -123,6 +167,7 @@ class Options(usage.Options):
         self._variables: dict[str, str] = {}  # where those options come from that stand in the environment
         self["join"] = []
         self["tag"] = []
+        self["setting"] = []
 
     def opt_join(self, addresses: str) -> None:
         """HOST[:PORT] of a member to join, a comma list, or repeated; dialled for ever. Also CLUSTER_ADDR."""
@@ -131,6 +176,10 @@ class Options(usage.Options):
     def opt_tag(self, tag: str) -> None:
         """KEY=VALUE shown to all members; may be repeated."""
         self["tag"].append(tag)
+
+    def opt_setting(self, setting: str) -> None:
+        """NAME=VALUE of gossip, as docs/protocol.md lists them; may be repeated; over those of the profile."""
+        self["setting"].append(setting)
 
     def opt_version(self) -> None:
         """Display the versions of OneValue and Twisted and exit."""
@@ -167,6 +216,7 @@ class Options(usage.Options):
         name = self._text("name") or _default_name(placement.advertise_port)
         self._checked("name", _name, name)
         spread = self._spread()
+        swim, serf = self._settings()
         return NodeConfig(
             name=name,
             placement=placement,
@@ -175,6 +225,12 @@ class Options(usage.Options):
             tags=self._tags(),
             initial=self._integer("initial", VALUE_MIN, VALUE_MAX),
             data_dir=None if self._flag("no-journal") else self._data_dir(name),
+            keys=self._keys(),
+            label=self._label(),
+            verify_incoming=self._yes("verify-incoming"),
+            verify_outgoing=self._yes("verify-outgoing"),
+            swim=swim,
+            serf=serf,
             spread=spread,
             broadcast_interval_s=self._number("broadcast-interval", float, 0.01, 3600.0),
             debug_interval_s=self._number("debug-interval", float, 0.0, 86400.0),
@@ -193,6 +249,37 @@ class Options(usage.Options):
             members_to_notify=self._integer("members-to-notify", 0, 64),
             join_timeout_s=self._number("join-timeout", float, 0.01, 3600.0),
         )
+
+    def _keys(self) -> tuple[bytes, ...]:
+        path = self._text("key-file")
+        return read_keys(Path(path)) if path else ()
+
+    def _label(self) -> bytes:
+        label = (self._text("label") or "").encode("utf-8", "surrogateescape")
+        if len(label) > LABEL_SIZE_MAX:
+            raise ConfigError(f"--label: at most {LABEL_SIZE_MAX} bytes, not {len(label)}")
+        return label
+
+    def _yes(self, name: str) -> bool:
+        text = (self._text(name) or "yes").lower()
+        if text not in {"yes", "no", "true", "false", "1", "0"}:
+            raise ConfigError(f"--{name}: say yes or no, not {text!r}")
+        return text in {"yes", "true", "1"}
+
+    def _settings(self) -> tuple[SwimSettings, SerfSettings]:
+        profile = self._text("profile") or "lan"
+        if profile not in PROFILES:
+            raise ConfigError(f"--profile: {profile!r} is none of {', '.join(PROFILES)}")
+        changes: dict[str, float | int | bool] = {}
+        for each in self._list("setting"):
+            name, value = self._checked("setting", _setting, each)
+            changes[name] = value
+        try:
+            swim = replace(PROFILES[profile], **{k: v for k, v in changes.items() if k in _SWIM})  # type: ignore[arg-type]  # `_setting` has seen to the types
+            serf = SerfSettings(**{k: v for k, v in changes.items() if k in _SERF})  # type: ignore[arg-type]  # likewise
+        except ConfigError as error:
+            raise ConfigError(f"--setting: {error}") from None
+        return swim, serf
 
     def _text(self, name: str) -> str | None:
         given: str | None = self[name]
@@ -253,6 +340,21 @@ class Options(usage.Options):
             except RuntimeError as error:
                 raise ConfigError(f"--data-dir: {error}; give a folder, or --no-journal") from None
         return home / "onevalue" / name
+
+
+def _setting(text: str) -> tuple[str, float | int | bool]:
+    name, separator, value = text.partition("=")
+    default: object = {**_SWIM, **_SERF}.get(name)
+    if not separator or not isinstance(default, float | int):
+        raise ValueError("is not NAME=VALUE with the name of a setting of gossip")
+    if isinstance(default, bool):
+        if value not in {"yes", "no"}:
+            raise ValueError("must be yes or no")
+        return name, value == "yes"
+    try:
+        return name, int(value) if isinstance(default, int) else float(value)
+    except ValueError:
+        raise ValueError(f"must be {'an integer' if isinstance(default, int) else 'a number'}") from None
 
 
 def _default_name(port: int) -> str:

@@ -4,8 +4,10 @@ The only module that knows all parts, and the only one that imports the reactor,
 """
 
 import random
+import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
@@ -14,17 +16,20 @@ from twisted.logger import Logger
 from onevalue import __version__
 from onevalue.addresses import Placement, host_port, http_open_to_others, http_tag, split_host_port
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, Broadcaster, quiet_client
-from onevalue.config import GOSSIP_PORT_DEFAULT, LAN, SerfSettings
+from onevalue.config import GOSSIP_PORT_DEFAULT
 from onevalue.debugline import DebugLine
-from onevalue.errors import JournalError
+from onevalue.errors import ConfigError, JournalError
 from onevalue.gossip import LEAVE_TIME_MAX_S, GossipService
+from onevalue.inquiries import Keep
 from onevalue.journal import CLOSE_TIMEOUT_S, IJournal, NullJournal, Peer, open_journal
 from onevalue.keeper import Keeper
+from onevalue.keyfile import KeyringFile, choose_keys
 from onevalue.node import Node, Stop
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import TARGETS_MAX, Dialler
 from onevalue.serf.lamport import Clocks
+from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import HTTP_TAG
 from onevalue.spread.rumour import EVENT_NAME
@@ -35,12 +40,18 @@ from onevalue.types import Address, Generation, LamportTime
 from onevalue.web.context import Context
 from onevalue.web.service import STOP_GRACE_S, WebService
 from onevalue.wire.envelope import Envelope
+from onevalue.wire.keyring import Keyring
 from onevalue.writer import Writer
 
 __all__ = ["Options", "makeService"]
 
 TARGETS_SHOWN_MAX = 20
 """Addresses to join that are named in the first line of the log."""
+
+KEYRING_NAME = "keyring.json"
+"""The keyring that is kept in the data folder."""
+
+_LOG = Logger(namespace="onevalue")
 
 STOP_TIME_MAX_S = 1.0
 """How long the stop of a part may take beyond its own budget, before the next part stops all the same."""
@@ -50,16 +61,13 @@ def makeService(options: Options) -> IService:
     """The node that the options describe, not yet started.
 
     Raises:
-        SystemExit: the journal cannot be used; one line says why, and the process ends with status 1.
+        SystemExit: the journal or the kept keyring cannot be used; one line says why, and the status is 1.
     """
     from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it: only here, when it is wanted
 
-    config: NodeConfig = options["config"]
-    for sentence in exposure(config.placement, config.http):
-        Logger(namespace="onevalue").warn("{sentence}", sentence=sentence)
     try:
-        return build_node(config, reactor)
-    except JournalError as error:
+        return build_node(options["config"], reactor)
+    except (JournalError, ConfigError) as error:
         raise SystemExit(f"onevalue: {error}") from None
 
 
@@ -68,13 +76,20 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
 
     Raises:
         JournalError: the journal is damaged, locked or unreadable; nothing was changed.
+        ConfigError: the kept keyring cannot be used; nothing was changed.
     """
+    envelope, keep_keys = _envelope(config)
+    exposed = exposure(config.placement, config.http, envelope)
+    for sentence in exposed:
+        _LOG.warn("{sentence}", sentence=sentence)
     journal: IJournal = NullJournal() if config.data_dir is None else open_journal(config.data_dir, reactor)
     store = Store(journal.contents.state or State(Generation(0), config.initial))
     rng = random.Random()  # noqa: S311  # picks members and delays; keys and nonces never come from here
     targets = _targets(config, journal.contents.peers)
-    spread = Spread(name=config.name, store=store, settings=config.spread, rng=rng)
-    gossip = _gossip(config, journal, targets, reactor, rng)
+    signer = Signer(envelope, secrets.token_bytes)
+    settings = replace(config.spread, originals=not envelope.encrypts)
+    spread = Spread(name=config.name, store=store, settings=settings, rng=rng)
+    gossip = _gossip(config, journal, targets, envelope, keep_keys, reactor, rng)
     writer = Writer(store=store, journal=journal, spread=spread, clock=reactor.seconds, wall_clock=time.time)
     web = WebService(
         reactor,
@@ -85,17 +100,19 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
             spread=spread,
             membership=gossip,
             journal=journal,
+            signer=signer,
             clock=reactor,
             wall_clock=time.time,
             name=config.name,
             version=__version__,
             started_s=reactor.seconds(),
-            exposure=exposure(config.placement, config.http),
+            exposure=exposed,
         ),
     )
     broadcaster = Broadcaster(
         reactor=reactor,
         client=quiet_client(reactor, EXCHANGE_TIME_MAX_S),
+        signer=signer,
         spread=spread,
         membership=gossip,
         writer=writer,
@@ -124,9 +141,15 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
 
 
 def _gossip(
-    config: NodeConfig, journal: IJournal, targets: Sequence[str], reactor: Reactor, rng: random.Random
+    config: NodeConfig,
+    journal: IJournal,
+    targets: Sequence[str],
+    envelope: Envelope,
+    keep_keys: Keep | None,
+    reactor: Reactor,
+    rng: random.Random,
 ) -> GossipService:
-    placement, settings, envelope = config.placement, SerfSettings(), Envelope()
+    placement = config.placement
     kept = journal.contents.clocks
     times = None if kept is None else (kept.member, kept.event, kept.query)
     clocks = None if times is None else Clocks(*map(LamportTime, times))
@@ -135,8 +158,8 @@ def _gossip(
         addr=to_bytes(placement.advertise_host),
         port=placement.advertise_port,
         tags={**config.tags, HTTP_TAG: http_tag(config.http, placement.advertise_host)},
-        swim_settings=LAN,
-        settings=settings,
+        swim_settings=config.swim,
+        settings=config.serf,
         rng=rng,
         clocks=clocks,
         held_events=[EVENT_NAME],
@@ -146,17 +169,33 @@ def _gossip(
         reactor=reactor,
         name=config.name,
         serf=serf,
-        dialler=Dialler(targets, settings, _own(placement)),
+        dialler=Dialler(targets, config.serf, _own(placement)),
         bind=(placement.bind_host, placement.bind_port),
-        stream_time_max_s=LAN.stream_timeout_s,
+        stream_time_max_s=config.swim.stream_timeout_s,
         envelope=envelope,
+        keep_keys=keep_keys,
     )
+
+
+def _envelope(config: NodeConfig) -> tuple[Envelope, Keep | None]:
+    """Label and keys as the node starts with them, and how a changed keyring is kept.
+
+    Raises:
+        ConfigError: the kept keyring cannot be used.
+    """
+    kept = None if config.data_dir is None else KeyringFile(config.data_dir / KEYRING_NAME)
+    keys, warning = choose_keys(config.keys, None if kept is None else kept.load())
+    if warning is not None:
+        _LOG.warn("{warning}", warning=warning)
+    ring = Keyring(keys, secrets.token_bytes) if keys else None
+    envelope = Envelope(config.label, ring, config.verify_incoming, config.verify_outgoing)
+    return envelope, None if kept is None else kept.save
 
 
 def _say_who(config: NodeConfig, targets: Sequence[str], state: State) -> None:
     """The first line of the log that is ours: all that this node goes by."""
     placement = config.placement
-    Logger(namespace="onevalue").info(
+    _LOG.info(
         "OneValue {version}: {name}, reached at {at}, holds {value} at generation {generation}, "
         "keeps it {where}, and joins {join}",
         version=__version__,
@@ -183,14 +222,18 @@ def _targets(config: NodeConfig, peers: Sequence[Peer]) -> list[str]:
     return [*config.join, *(address for address in known if address not in joined)][:TARGETS_MAX]
 
 
-def exposure(placement: Placement, http: str) -> list[str]:
+def exposure(placement: Placement, http: str, envelope: Envelope) -> list[str]:
     """A sentence for each thing that is open to other hosts, unencrypted and unauthenticated."""
     where = host_port(placement.bind_host, placement.bind_port)
     sentences = []
-    if placement.open_to_others:
+    if placement.open_to_others and envelope.keyring is None:
         sentences.append(
             f"gossip on {where} (UDP and TCP) is neither encrypted nor authenticated: whoever reaches it can join"
         )
+    elif placement.open_to_others and not envelope.demands_keys:
+        sentences.append(f"gossip on {where} takes what is not encrypted too, until --verify-incoming is yes")
+    elif placement.open_to_others and not envelope.encrypts:
+        sentences.append(f"gossip on {where} is sent unencrypted, until --verify-outgoing is yes")
     if http_open_to_others(http):
         sentences.append(f"HTTP on {http} is open: whoever reaches it can read and write the value")
     return sentences

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
-from onevalue.membership import IMembership, Member, Status, UserEvent
+from onevalue.membership import IMembership, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 
 
 def make_member(
@@ -32,6 +32,13 @@ class FakeMembership:
         self.copied_values: list[list[Member]] = []
         self.sent_events: list[tuple[str, bytes, bool]] = []
         self.joined: list[str] = []
+        self.queries: list[QueryRequest] = []
+        self.query_result: Deferred[QueryResult] = Deferred()
+        self.answers: dict[str, Callable[[bytes], bytes]] = {}
+        self.key_changes: list[tuple[str, bytes, int]] = []
+        self.key_result: Deferred[KeyResult] = Deferred()
+        self.forced: list[tuple[str, bool]] = []
+        self.round_trips: dict[tuple[str, str], float] = {}
         self._members = list(members) or [make_member(local_name)]
         self._member_observers: list[Callable[[], None]] = []
         self._event_observers: list[Callable[[Sequence[UserEvent]], None]] = []
@@ -93,6 +100,28 @@ class FakeMembership:
     def send_event(self, name: str, payload: bytes, coalesce: bool) -> None:
         """See IMembership."""
         self.sent_events.append((name, payload, coalesce))
+
+    def query(self, request: QueryRequest) -> Deferred[QueryResult]:
+        """See IMembership."""
+        self.queries.append(request)
+        return self.query_result
+
+    def answer_query(self, name: str, answer: Callable[[bytes], bytes]) -> None:
+        """See IMembership."""
+        self.answers[name] = answer
+
+    def change_keys(self, action: str, key: bytes, relay_factor: int) -> Deferred[KeyResult]:
+        """See IMembership."""
+        self.key_changes.append((action, key, relay_factor))
+        return self.key_result
+
+    def force_leave(self, name: str, prune: bool) -> None:
+        """See IMembership."""
+        self.forced.append((name, prune))
+
+    def rtt_s(self, one: str, other: str) -> float | None:
+        """See IMembership."""
+        return 0.0 if one == other else self.round_trips.get((one, other))
 
     def join(self, addresses: Sequence[str]) -> Deferred[int]:
         """See IMembership."""

@@ -16,12 +16,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SpreadSettings
 from onevalue.journal import NullJournal
+from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.web.channel import LimitedChannel
 from onevalue.web.context import Context
 from onevalue.web.service import make_site
+from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
 from tests.fakes import FakeMembership
 
@@ -111,7 +113,9 @@ class Wire(StringTransport):
 class WebNode:
     """One node. Its time stands still unless the test advances `clock`."""
 
-    def __init__(self, journal: NullJournal | None = None, state: State | None = None) -> None:
+    def __init__(
+        self, journal: NullJournal | None = None, state: State | None = None, envelope: Envelope | None = None
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
         self.store = Store(state or State(Generation(0), 42))
@@ -131,6 +135,7 @@ class WebNode:
             spread=self.spread,
             membership=self.membership,
             journal=self.journal,
+            signer=Signer(envelope or Envelope(), random.Random(2).randbytes),
             clock=self.clock,
             wall_clock=lambda: WALL_TIME_S,
             name="n1",

@@ -1,6 +1,6 @@
 """The Serf core: bytes and `now` in; datagrams, streams, events and the next deadline out.
 
-It ties SWIM below to the roster of members, the intents, the user events, joining, leaving and reconnecting, and is
+It ties SWIM below to the roster of members, the intents, the user events, the queries, joining and leaving, and is
 what SWIM asks for broadcasts (wire README section 5; Serf's serf.go and delegate.go). What a Serf message does is
 `intake`'s; this file must not know how packets and streams are made, nor what the events of users mean.
 """
@@ -12,20 +12,26 @@ from typing import Final
 
 from onevalue.config import SerfSettings, SwimSettings
 from onevalue.errors import LocalProtocolError
+from onevalue.serf import events
+from onevalue.serf.answering import ReceivedQuery
+from onevalue.serf.asking import Question
 from onevalue.serf.broadcasts import Broadcasts
+from onevalue.serf.dispute import ConflictMemory, Dispute, OwnName
 from onevalue.serf.events import JoinDone, LeaveDone, MemberReap, SerfEvent
 from onevalue.serf.intake import Intake
+from onevalue.serf.keys import KeyAction
 from onevalue.serf.lamport import Clocks
 from onevalue.serf.leave import GracefulLeave, LeaveStage
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.serf.news import take_in
+from onevalue.serf.queries import Queries
 from onevalue.serf.roster import Roster
 from onevalue.swim.address import to_address
 from onevalue.swim.core import Swim
-from onevalue.swim.events import LeaveSent, PushPullDone, SwimEvent, UserMessage, UserStateReceived
+from onevalue.swim.events import LeaveSent, NameConflict, PushPullDone, SwimEvent, UserMessage, UserStateReceived
 from onevalue.swim.streams import StreamRequest
 from onevalue.swim.timers import Timers
-from onevalue.types import Address, Rng
+from onevalue.types import Address, LamportTime, Rng
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import StreamMessage
 from onevalue.wire.serf_codec import encode_tags
@@ -83,7 +89,7 @@ class Serf:
         self._leave = GracefulLeave(settings)
         self._roster = Roster(settings)
         self._broadcasts = Broadcasts(swim_settings)
-        self._intake = Intake(name, settings, self._roster, self._broadcasts, self._events.append, clocks, held_events)
+        envelope = envelope or Envelope()
         self.swim = Swim(
             name=name,
             addr=addr,
@@ -94,6 +100,32 @@ class Serf:
             rng=rng,
             delegate=self,
             envelope=envelope,
+        )
+        stood = clocks or Clocks(LamportTime(0), LamportTime(0), LamportTime(0))
+        self._queries = Queries(
+            swim=self.swim,
+            settings=settings,
+            gossip_interval_s=swim_settings.gossip_interval_s,
+            roster=self._roster,
+            broadcasts=self._broadcasts,
+            envelope=envelope,
+            stood=stood.query,
+            timers=self._timers,
+            rng=rng,
+            tell=self._events.append,
+        )
+        self._intake = Intake(
+            name, settings, self._roster, self._broadcasts, self._events.append, stood, held_events, self._queries
+        )
+        self._conflicts = ConflictMemory()
+        self._own_name = OwnName(
+            name=name,
+            address=self.swim.local.address,
+            timers=self._timers,
+            ask=self._queries.ask_for,
+            voters=lambda: self._queries.present - 1,
+            insist=self.swim.insist,
+            judged=self._name_judged,
         )
 
     # What the shell hands in
@@ -175,6 +207,15 @@ class Serf:
         """What was counted since the start, SWIM's and Serf's; the names are fixed."""
         return {**self.swim.counters, **self._intake.counters}
 
+    def rtt_s(self, one: str, other: str) -> float | None:
+        """The estimated round trip between two members, seconds; None while too little is known."""
+        return 0.0 if one == other else None
+
+    @property
+    def dispute(self) -> Dispute | None:
+        """About the name of this node, if another node has it too."""
+        return self._own_name.dispute
+
     def status(self) -> dict[str, object]:
         """What people may want to see of the engine."""
         numbers = {
@@ -243,6 +284,32 @@ class Serf:
         now = self._clamp(now)
         self.swim.update_meta(meta, now)
         self._settle(now)
+
+    def ask(self, question: Question, now: float) -> int:
+        """A query is under way; returns its id. See `Queries.ask`."""
+        now = self._clamp(now)
+        request_id = self._queries.ask(question, now)
+        self._settle(now)
+        return request_id
+
+    def ask_about_keys(self, action: KeyAction, key: bytes, relay_factor: int, now: float) -> int:
+        """A request about the keys of all members is under way; returns its id. See `Queries.ask_about_keys`."""
+        now = self._clamp(now)
+        request_id = self._queries.ask_about_keys(action, key, relay_factor, now)
+        self._settle(now)
+        return request_id
+
+    def end_query(self, request_id: int, now: float) -> None:
+        """Nothing more is awaited of an own query; QueryDone is told, unless it was."""
+        self._queries.end(request_id, self._clamp(now))
+
+    def respond(self, received: ReceivedQuery, payload: bytes, now: float) -> None:
+        """The answer to a query is on its way. Raises LocalProtocolError if it is too long."""
+        self._queries.respond(received, payload, self._clamp(now))
+
+    def keyring_kept(self, change_id: int, error: str | None, now: float) -> None:
+        """The owner has kept the keys of a KeyringChange, which count from now on; or could not, and says why."""
+        self._queries.keys.kept(change_id, error, self._clamp(now))
 
     def leave(self, now: float) -> None:
         """The graceful leave has begun (wire README 5.6), which a LeaveDone event ends; a second call does nothing."""
@@ -318,6 +385,8 @@ class Serf:
                 self._intake.merge(state, now)
             case PushPullDone():
                 self._push_pull_done(event, now)
+            case NameConflict():
+                self._name_conflict(event, now)
             case LeaveSent():
                 if self._leave.stage is LeaveStage.DEPARTURE:
                     self._leave_on(now)
@@ -333,6 +402,20 @@ class Serf:
         if done.error is None and self._leave.stage is LeaveStage.STAYING:
             self._intake.announce_join(now)
         self._events.append(JoinDone(done.request_id, done.address, done.error))
+
+    def _name_conflict(self, conflict: NameConflict, now: float) -> None:
+        """The own name is disputed; or another's, who may have moved: then it is seen soon that the old one is gone."""
+        name, other = conflict.existing.name, to_address(conflict.addr, conflict.port)
+        if name == self.name:
+            self._own_name.disputed(other, now)
+        else:
+            self.swim.probe_soon(name)
+        if self._conflicts.is_news(name, other, now):
+            self._events.append(events.NameConflict(name, conflict.addr, conflict.port))
+
+    def _name_judged(self, dispute: Dispute) -> None:
+        judged = events.NameJudged(dispute.verdict, dispute.answers, dispute.for_us, dispute.address)
+        self._events.append(judged)
 
     def _leave_on(self, now: float) -> None:
         """The present stage of the leave is finished, or has had its time; the next one begins."""

@@ -1,7 +1,10 @@
 """What the Serf core tells its owner, in the order in which it happened; pulled with `Serf.next_event()`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from onevalue.serf.answering import ReceivedQuery
+from onevalue.serf.dispute import Verdict
 from onevalue.serf.members import SerfMember
 from onevalue.types import Address, LamportTime
 
@@ -58,10 +61,7 @@ class SuspicionEnded:
 
 @dataclass(frozen=True, slots=True)
 class NameConflict:
-    """Somebody at `addr`:`port` calls itself by the name of a member; nothing changed.
-
-    DEPARTURE (name-conflict): Serf has the cluster vote when the name is its own, and the loser, or both, shut down.
-    """
+    """Somebody at `addr`:`port` calls itself by the name of a member, perhaps of this node; nothing changed."""
 
     name: str
     addr: bytes
@@ -123,6 +123,89 @@ class LeaveDone:
     """The graceful leave is over; the node may stop."""
 
 
+@dataclass(frozen=True, slots=True)
+class NameJudged:
+    """The members were asked who bears this node's name: how many answered, how many for it, where the other is."""
+
+    verdict: Verdict
+    answers: int
+    for_us: int
+    other: Address
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReceived:
+    """A query of somebody, perhaps of this node, concerns this node and may be answered with `Serf.respond`."""
+
+    received: ReceivedQuery
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAcked:
+    """A member has an own query."""
+
+    request_id: int
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class QueryAnswered:
+    """A member has answered an own query."""
+
+    request_id: int
+    sender: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class QueryDone:
+    """Nothing more will come of an own query."""
+
+    request_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyringChange:
+    """The owner is to keep these keys, the primary first, and to call `Serf.keyring_kept` with this id."""
+
+    change_id: int
+    keys: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyOutcome:
+    """What the members said to a request about keys.
+
+    Attributes:
+        nodes: how many were alive when it began.
+        answers: how many answered.
+        errors: how many of these refused.
+        messages: what some of them had to say, by name.
+        keys: how many have each key, in base64; only where keys were listed.
+        primary_keys: how many have it as their primary one.
+    """
+
+    nodes: int
+    answers: int
+    errors: int
+    messages: Mapping[str, str]
+    keys: Mapping[str, int] = field(repr=False)
+    primary_keys: Mapping[str, int] = field(repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """All members that were alive did it."""
+        return self.errors == 0 and self.answers >= self.nodes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequestDone:
+    """A request about keys is over."""
+
+    request_id: int
+    outcome: KeyOutcome
+
+
 SerfEvent = (
     MemberJoin
     | MemberLeave
@@ -137,4 +220,11 @@ SerfEvent = (
     | UserEvents
     | JoinDone
     | LeaveDone
+    | NameJudged
+    | QueryReceived
+    | QueryAcked
+    | QueryAnswered
+    | QueryDone
+    | KeyringChange
+    | KeyRequestDone
 )

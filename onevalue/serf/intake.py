@@ -1,8 +1,8 @@
 """What Serf's messages do to this node, and what of them is sent on: intents, user events, queries, push/pull states.
 
-Follows wire README 5.4 to 5.9. It owns the three clocks and must not know how messages travel, nor anything of joining,
-leaving and dialling. What comes as gossip and is news is sent on as the bytes received; what comes in a push/pull is
-not.
+Follows wire README 5.4 to 5.9. It owns the clocks of members and events, and must not know how messages travel, nor
+anything of joining, leaving and dialling; queries are `queries`'s. What comes as gossip and is news is sent on as the
+bytes received; what comes in a push/pull is not.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,10 @@ from onevalue.errors import RemoteProtocolError
 from onevalue.serf import events
 from onevalue.serf.broadcasts import Broadcasts
 from onevalue.serf.event_log import EventLog
-from onevalue.serf.event_ring import LamportRing, Verdict
+from onevalue.serf.event_ring import Verdict
 from onevalue.serf.events import ReceivedEvent, SerfEvent
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks, LamportClock
+from onevalue.serf.queries import Queries
 from onevalue.serf.roster import IntentOutcome, Roster
 from onevalue.types import LamportTime
 from onevalue.wire.messages import UserState
@@ -36,12 +37,10 @@ COUNTER_NAMES: Final = (
     "serf_user_events_old",  # user events that came again or too late
     "serf_user_events_refused",  # user events above the bounds of the buffer
     "serf_queries",  # queries that were new here
-    "serf_query_responses",  # answers to queries, which nobody here asked
+    "serf_query_responses",  # acks of and answers to own queries
+    "serf_query_responses_late",  # those that came again, too late, or to no query of this node
     "serf_relayed",  # answers to queries that were passed on
 )
-
-_NO_REBROADCAST: Final = 2  # a flag of queries
-_QUERY_SIZE: Final = 16  # bytes that a query's id counts against the bound of the ring
 
 
 class Intake:
@@ -54,11 +53,11 @@ class Intake:
         roster: Roster,
         broadcasts: Broadcasts,
         tell: Callable[[SerfEvent], object],
-        clocks: Clocks | None,
+        stood: Clocks,
         held_events: Sequence[str],
+        queries: Queries,
     ) -> None:
-        """`clocks`: where they stood before a restart; events and queries that are older are not new again."""
-        stood = clocks or Clocks(LamportTime(0), LamportTime(0), LamportTime(0))
+        """`stood`: where the clocks stood before a restart; events that are older are not new again."""
         self.counters = dict.fromkeys(COUNTER_NAMES, 0)
         self.disputes_leaving = True
         self._name = name
@@ -66,17 +65,14 @@ class Intake:
         self._broadcasts = broadcasts
         self._tell = tell
         self._held = tuple(held_events)
-        self._member_clock, event_clock, self._query_clock = (
-            _resumed(time) for time in (stood.member, stood.event, stood.query)
-        )
-        self.event_log = EventLog(settings, event_clock, stood.event)
-        self._event_clock = event_clock
-        self._queries: LamportRing[int] = LamportRing(self._query_clock, stood.query)
+        self._member_clock, self._event_clock = LamportClock.resumed(stood.member), LamportClock.resumed(stood.event)
+        self.event_log = EventLog(settings, self._event_clock, stood.event)
+        self._queries = queries
 
     @property
     def clocks(self) -> Clocks:
         """Where the three clocks stand."""
-        return Clocks(self._member_clock.time, self._event_clock.time, self._query_clock.time)
+        return Clocks(self._member_clock.time, self._event_clock.time, self._queries.clock.time)
 
     # Own intents
 
@@ -114,9 +110,10 @@ class Intake:
             case UserEventMessage():
                 self._receive_event(message, raw)
             case Query():
-                self._receive_query(message, raw)
+                self.counters["serf_queries"] += self._queries.receive(message, raw, now)
             case QueryResponse():
-                self.counters["serf_query_responses"] += 1
+                wanted = self._queries.receive_response(message, now)
+                self.counters["serf_query_responses" if wanted else "serf_query_responses_late"] += 1
             case Relay():
                 return self._receive_relay(message)
             case SerfState():
@@ -168,17 +165,6 @@ class Intake:
         else:
             self.counters["serf_user_events_old"] += 1
 
-    def _receive_query(self, query: Query, raw: bytes) -> None:
-        """A query goes on whoever it is for (pitfall 23).
-
-        DEPARTURE (queries): this node answers none yet, not even with the ack; Serf's own (`_serf_ping`, keys) neither.
-        """
-        if self._queries.offer(query.ltime, query.query_id, _QUERY_SIZE) is not Verdict.NEW:
-            return
-        self.counters["serf_queries"] += 1
-        if not query.flags & _NO_REBROADCAST:
-            self._broadcasts.add_query(raw)
-
     def _receive_relay(self, relay: Relay) -> Relay:
         """Serf relays only answers to queries.
 
@@ -199,7 +185,7 @@ class Intake:
             left_members=self._roster.left_names(),
             event_ltime=self._event_clock.time,
             events=self.event_log.slots(),
-            query_ltime=self._query_clock.time,
+            query_ltime=self._queries.clock.time,
         )
 
     def merge(self, state: UserState, now: float) -> None:
@@ -220,7 +206,7 @@ class Intake:
         for clock, time in (
             (self._member_clock, state.ltime),
             (self._event_clock, state.event_ltime),
-            (self._query_clock, state.query_ltime),
+            (self._queries.clock, state.query_ltime),
         ):
             if time > 0:
                 clock.witness(LamportTime(time - 1))
@@ -234,12 +220,6 @@ class Intake:
         for name, ltime in state.status_ltimes.items():
             if name not in left:
                 self._receive_join(JoinIntent(ltime, name), now)
-
-
-def _resumed(time: LamportTime) -> LamportClock:
-    clock = LamportClock()
-    clock.resume(time)
-    return clock
 
 
 def _has_possible_times(state: SerfState) -> bool:

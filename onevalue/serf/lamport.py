@@ -39,9 +39,12 @@ class LamportClock:
         if check_time(time) >= self._time:
             self._time = min(time + 1, LAMPORT_TIME_MAX)
 
-    def resume(self, time: LamportTime) -> None:
-        """The clock stands at `time` at least: it stood there before a restart."""
-        self._time = max(self._time, min(time, LAMPORT_TIME_MAX))
+    @classmethod
+    def resumed(cls, time: LamportTime) -> "LamportClock":
+        """A clock that stands at `time` at least: it stood there before a restart."""
+        clock = cls()
+        clock._time = max(clock._time, min(time, LAMPORT_TIME_MAX))
+        return clock
 
 
 @dataclass(frozen=True, slots=True)

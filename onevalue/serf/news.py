@@ -28,8 +28,6 @@ def take_in(news: SwimEvent, roster: Roster, now: float) -> SerfEvent | None:
         case swim_events.SuspicionEnded(member):
             roster.set_suspect(member.name, suspect=False)
             told = events.SuspicionEnded(member.name)
-        case swim_events.NameConflict(existing, addr, port):
-            told = events.NameConflict(existing.name, addr, port)
         case swim_events.Refuted(by):
             told = events.Refuted(by)
         case swim_events.PacketRefused(source, reason):

@@ -2,7 +2,8 @@
 
 A member's `http` tag holds scheme and port, as `http:8080`; the host is the member's address; `-` is not reachable. A
 member without the tag is a plain Serf agent or an original program on port 8080, which cannot be told apart from here:
-it is tried once in a while until it has answered as the original does, and then counts as one.
+it is tried once in a while until it has answered as the original does, and then counts as one. Where no original can
+be (`originals` of the settings is False), it is a Serf agent, and no contact at all.
 """
 
 from collections.abc import Sequence
@@ -62,7 +63,8 @@ class Contacts:
     def update(self, members: Sequence[Member]) -> None:
         """These are the members now; what is remembered of others is dropped."""
         others = [m for m in members if m.is_present and m.name != self._name]
-        self._contacts = {m.name: contact for m in others if (contact := contact_of(m)) is not None}
+        contacts = [contact for m in others if (contact := contact_of(m)) is not None]
+        self._contacts = {c.name: c for c in contacts if self._settings.originals or not c.original}
         for memory in (self._confirmed, self._next_trial):
             for name in [name for name in memory if name not in self._contacts]:
                 del memory[name]
@@ -72,7 +74,7 @@ class Contacts:
         return [contact for contact in self._contacts.values() if not contact.original]
 
     def any_plain(self) -> bool:
-        """Some member has no tag: it may be an original program, which never says what it holds when asked."""
+        """Some member may be an original program, which never says what it holds when asked."""
         return any(contact.original for contact in self._contacts.values())
 
     def pick(self, count: int, now: float) -> list[Contact]:

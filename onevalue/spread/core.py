@@ -28,7 +28,7 @@ from onevalue.spread.rumour import (
     targets_of_origin,
 )
 from onevalue.spread.ties import TieWatch
-from onevalue.store import Change, Source, State, Store
+from onevalue.store import Change, Source, State, Store, Value, canonical
 from onevalue.types import Rng
 
 PULLS_AFTER_REFUSAL = 2
@@ -36,6 +36,15 @@ PULLS_AFTER_REFUSAL = 2
 
 PULL_PAUSE_S = 1.0
 """Refused pushes lead to such questions at most this often, whoever floods us."""
+
+COUNTERS = (
+    *("states_refused", "events_malformed", "events_sent", "exchanges", "failures"),
+    *("answers_unauthenticated", "statements_unauthenticated", "originals_refused"),
+)
+"""What is counted. The second line is of the shells, which check who speaks before spread hears of it."""
+
+QUERY_ANSWER_SIZE_MAX = 768
+"""Bytes of the answer to a query: with names and numbers around it, it must fit a packet, relayed too."""
 
 DIRECT_COPIES_BURST = 100
 """Direct copies that leave in one go; the rest follows at the bounded rate."""
@@ -86,7 +95,7 @@ class Spread:
     def __init__(self, *, name: str, store: Store, settings: SpreadSettings, rng: Rng) -> None:
         self.name = name
         self.wake: Callable[[], None] = lambda: None
-        self.counters = {"states_refused": 0, "events_malformed": 0, "events_sent": 0, "exchanges": 0, "failures": 0}
+        self.counters = dict.fromkeys(COUNTERS, 0)
         self._store = store
         self._settings = settings
         self._rng = rng
@@ -125,6 +134,19 @@ class Spread:
     def statement(self) -> Statement:
         """What this node says of itself to another."""
         return Statement(self.name, self.learning, self._store.current)
+
+    def answer_query(self, payload: bytes) -> bytes:  # noqa: ARG002  # nothing is asked but the state
+        """What this node says to a query named as the value event: its state, as JSON of QUERY_ANSWER_SIZE_MAX bytes.
+
+        Value and origin are left out where they are too long for that; the tag still tells who has the same.
+        """
+        state = self._store.current
+        told: dict[str, Value] = {"generation": state.generation, "learning": self.learning, "tag": state.tag}
+        parts: list[dict[str, Value]] = [{"origin": state.origin, "time": state.time}, {"value": state.value}]
+        for more in parts:
+            if len(canonical({**told, **more})) <= QUERY_ANSWER_SIZE_MAX:
+                told |= more
+        return canonical(told)
 
     # Inputs ---------------------------------------------------------------------------------------------------------
 

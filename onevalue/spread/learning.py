@@ -5,8 +5,8 @@ lost after it was acknowledged. Learning ends when
 
 - a ready member has answered with its state, or
 - every join address was dialled, all our own members were asked twice, half a second apart, and each time all that
-  answered were still learning (a cluster that starts cold), and all members are our own: one without the `http` tag
-  may be an original program, which holds a state but cannot be asked for it, only pushes it every 2 s, or
+  answered were still learning (a cluster that starts cold), and no member may be an original program, which holds a
+  state but cannot be asked for it, only pushes it every 2 s, or
 - the join timeout has passed: with nobody answering, this node is its own cluster.
 
 It must not know how members are asked.

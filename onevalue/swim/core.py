@@ -46,6 +46,7 @@ from onevalue.wire.stream import Outgoing
 __all__ = ["StreamRequest", "Swim"]
 
 _GOSSIP: Final = "gossip"
+_PROTOCOL_WITH_RELAYS: Final = 5
 
 
 class Swim:
@@ -114,6 +115,15 @@ class Swim:
     def alive_others(self) -> list[MemberRecord]:
         """The other members that are alive, perhaps under suspicion, in the order of `members`."""
         return [record for record in self.members() if self._states.is_other(record)]
+
+    def choose_relays(self, count: int) -> list[MemberRecord]:
+        """Up to so many random other members that are alive and pass on answers to queries (wire README 5.9)."""
+
+        def suits(record: MemberRecord) -> bool:
+            alive = record.status is NodeStatus.ALIVE and record.name != self._states.local_name
+            return alive and record.protocol_max >= _PROTOCOL_WITH_RELAYS
+
+        return self._states.table.choose(count, suits, self._common.rng)
 
     def status(self) -> dict[str, object]:
         """What people may want to know: members by state, queue lengths, health, counters."""
@@ -246,6 +256,14 @@ class Swim:
         _check_meta(meta)
         self._states.announce(meta, self._at(now))
         self._states.settle()
+
+    def insist(self) -> None:
+        """This node gossips again where it is, though nothing has changed: it seems not to be known there."""
+        self._states.insist()
+
+    def probe_soon(self, name: str) -> None:
+        """This member is probed at one of the next turns, before those whose turn it is."""
+        self._prober.probe_soon(name)
 
     def leave(self, now: float) -> None:
         """This node has left and gossips it; LeaveSent follows. It goes on answering for as long as it is fed."""

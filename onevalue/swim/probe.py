@@ -60,6 +60,8 @@ class Prober:
         self._sequencer = sequencer
         self._common = common
         self.probe: Probe | None = None
+        self._soon: str | None = None
+        self._was_soon = False  # the last probe was out of turn: the next is not, or others would never be probed
 
     def start(self, now: float) -> None:
         """The first probe begins after a random delay of up to one interval."""
@@ -83,6 +85,10 @@ class Prober:
         if self.probe is not None and self.probe.seq_no == seq_no:
             self.probe.nacks_received += 1
 
+    def probe_soon(self, name: str) -> None:
+        """This member is probed before its turn, next or after the next, unless another is wanted so too by then."""
+        self._soon = name
+
     def _tick(self, now: float) -> None:
         target = self._next_target(now) if self.probe is None else None
         if target is not None:
@@ -93,6 +99,12 @@ class Prober:
     def _next_target(self, now: float) -> MemberRecord | None:
         """The next other member in turn that is not gone; at the end of the round those long gone are forgotten."""
         table = self._states.table
+        soon, self._was_soon = (None if self._was_soon or self._soon is None else table.get(self._soon)), False
+        if soon is not None:
+            self._soon = None
+            if self._states.is_other(soon):
+                self._was_soon = True
+                return soon
         for _ in range(len(table) + 1):
             record = table.next_in_turn()
             if record is None:

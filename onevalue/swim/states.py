@@ -125,6 +125,11 @@ class MemberStates:
         elif verdict is Verdict.ACCEPT:
             self._accept_alive(known, news, now)
 
+    def insist(self) -> None:
+        """This node gossips again that it is alive, where it is."""
+        if not self.leaving:
+            self.queue.add(encode_message(_alive(self.local)), slot=_REFUTATION_SLOT)
+
     def suspect(self, news: Suspect, now: float) -> None:
         """A suspect message has been judged: applied, counted as a confirmation, refuted, or dropped."""
         known = self.table.get(news.node)
@@ -199,8 +204,7 @@ class MemberStates:
         self.table.put(record, self._common.rng)
         self.awareness.adjust(1)
         self._common.counters["refutations"] += 1
-        news = Alive(record.incarnation, record.name, record.addr, record.port, record.meta, record.vsn)
-        self.queue.add(encode_message(news), slot=_REFUTATION_SLOT)
+        self.queue.add(encode_message(_alive(record)), slot=_REFUTATION_SLOT)
         self._common.tell(Refuted(by))
 
     def _gossip(self, news: Alive | Suspect | Dead, token: str | None = None) -> None:
@@ -237,3 +241,7 @@ class MemberStates:
     def _end_suspicion(self, name: str) -> None:
         if self._suspicions.pop(name, None) is not None:
             self._common.timers.cancel(_timer(name))
+
+
+def _alive(record: MemberRecord) -> Alive:
+    return Alive(record.incarnation, record.name, record.addr, record.port, record.meta, record.vsn)

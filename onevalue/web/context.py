@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from onevalue.journal import IJournal
 from onevalue.membership import IMembership
+from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.store import Store
 from onevalue.writer import Writer
@@ -25,6 +26,7 @@ class Context:
         spread: what to do with the states of others; whether this node is still learning.
         membership: the members.
         journal: the durable copy.
+        signer: signs and checks what nodes say to each other.
         clock: the reactor; its seconds are `now`.
         wall_clock: seconds since 1970, for people.
         name: of this node.
@@ -38,6 +40,7 @@ class Context:
     spread: Spread
     membership: IMembership
     journal: IJournal
+    signer: Signer
     clock: IReactorTime
     wall_clock: Callable[[], float]
     name: str

@@ -1,7 +1,8 @@
 """The routes of the original program, for fingers, scripts and old peers: /get, /set/{newVal}, /notify.
 
 They answer every method, as the original does, in text/plain; what is out of bounds is 400 with the reason.
-POST /notify without segments is how our own nodes exchange states (`exchange`).
+POST /notify without segments is how our own nodes exchange states (`exchange`), signed where the cluster has a key
+(`signing`); who does not sign gets 403 there, and old peers do not.
 It must not know how states are ordered or spread.
 """
 
@@ -9,7 +10,10 @@ from klein import Klein
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 
+from onevalue.errors import UndecipherableError
 from onevalue.exchange import decode_statement, encode_answer
+from onevalue.loglines import LimitedLog
+from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER
 from onevalue.store import (
     GENERATION_MAX,
     ORIGIN_LENGTH_MAX,
@@ -23,6 +27,7 @@ from onevalue.web.answers import answer_json, answer_json_bytes, answer_text
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.integers import parse_integer
+from onevalue.web.problems import ProblemError
 
 PUSHED_GENERATION_MAX = GENERATION_MAX - 1
 """The largest generation of a legacy notify: the largest of all would leave no room for another write."""
@@ -35,6 +40,7 @@ class OriginalRoutes:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._refusals = LimitedLog(self._log, context.clock.seconds)
 
     def add_to(self, app: Klein) -> None:
         """The routes are part of `app`."""
@@ -57,6 +63,7 @@ class OriginalRoutes:
     def notify_original(self, request: IRequest, value: str, generation: str) -> bytes:
         """An original program, or a person, pushes a state; the answer is this node's own, and what became of it."""
         refuse_cross_site(request)
+        self._refuse_original(request)
         state = State(
             Generation(parse_integer(generation, "the generation", 0, PUSHED_GENERATION_MAX)),
             parse_integer(value, "the value", VALUE_MIN, VALUE_MAX),
@@ -76,10 +83,49 @@ class OriginalRoutes:
     def notify(self, request: IRequest) -> bytes:
         """Another of our nodes pushes its statement, and gets this node's."""
         refuse_cross_site(request)
+        nonce, body = _header(request, NONCE_HEADER), request.content.read()
+        self._refuse_unsigned(request, nonce, body)
         spread = self._context.spread
-        outcome = spread.receive_statement(decode_statement(request.content.read()), self._context.now)
+        outcome = spread.receive_statement(decode_statement(body), self._context.now)
         answer = encode_answer(spread.statement(), changed=outcome.changed, refused=outcome.refused)
+        for name, value in self._context.signer.answer(nonce, answer).items():
+            request.setHeader(name.encode(), value.encode())
         return answer_json_bytes(request, answer)
+
+    def _refuse_original(self, request: IRequest) -> None:
+        """Nothing, if pushes in the original's way are taken. An original cannot sign. Raises ProblemError, 403."""
+        if self._context.signer.demands_signatures:
+            raise self._refusal(
+                request,
+                "originals_refused",
+                "this cluster has a key, and takes states only from nodes that have it (signed POST /notify);"
+                " to write a value, use /set/VALUE or PUT /v1/value",
+            )
+
+    def _refuse_unsigned(self, request: IRequest, nonce: str | None, body: bytes) -> None:
+        """Nothing, if the statement is of this cluster. Raises ProblemError, 403."""
+        try:
+            self._context.signer.check_request(nonce, _header(request, SIGNATURE_HEADER), body)
+        except UndecipherableError as error:
+            raise self._refusal(request, "statements_unauthenticated", str(error)) from None
+
+    def _refusal(self, request: IRequest, counter: str, detail: str) -> ProblemError:
+        """The error to raise, counted and logged."""
+        self._context.spread.counters[counter] += 1
+        self._refusals.info(
+            "{method} {path} of {peer} was refused: {detail}",
+            method=request.method.decode("ascii", "replace"),
+            path=request.path.decode("ascii", "replace"),
+            peer=getattr(request.getClientAddress(), "host", "a local socket"),
+            detail=detail,
+        )
+        return ProblemError(403, detail)
+
+
+def _header(request: IRequest, name: str) -> str | None:
+    """A header's text, None without it; of several, which no node sends, something of the wrong form."""
+    lines = request.requestHeaders.getRawHeaders(name.encode())
+    return None if lines is None else b",".join(lines).decode("latin-1")
 
 
 def _printable(name: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The modern routes, in JSON: /v1/value with entity tags and conditions (RFC 9110, 13), /v1/members, /v1/status.
+"""The routes of the value, in JSON: /v1/value with entity tags and conditions (RFC 9110, 13), and /v1/status.
 
 The state tag is the ETag. Conditions of writes are judged by the store, upon its head. It must not know how a state
 is written, ordered or spread.
@@ -11,17 +11,14 @@ from dataclasses import asdict
 from klein import Klein
 from twisted.web.iweb import IRequest
 
-from onevalue.member import Member, Status
-from onevalue.spread.contacts import contact_of
+from onevalue.member import Status
 from onevalue.store import VALUE_MAX, VALUE_MIN, State, Value
 from onevalue.web.answers import answer_json
+from onevalue.web.bodies import demand_json
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.problems import ProblemError
 from onevalue.web.traffic import Traffic
-
-CONTENT_TYPES = (b"application/json", b"application/x-www-form-urlencoded")
-"""Of a body that is a JSON value. The second is what curl says of any `-d` unless told otherwise."""
 
 VALUE_ADMITTED = f"a JSON integer from {VALUE_MIN} to {VALUE_MAX}"
 
@@ -41,7 +38,6 @@ class V1Routes:
         """The routes are part of `app`."""
         app.route("/v1/value", methods=["GET"])(self.read_value)
         app.route("/v1/value", methods=["PUT"])(self.write_value)
-        app.route("/v1/members", methods=["GET"])(self.members)
         app.route("/v1/status", methods=["GET"])(self.status)
 
     def read_value(self, request: IRequest) -> bytes:
@@ -57,14 +53,10 @@ class V1Routes:
     async def write_value(self, request: IRequest) -> bytes:
         """Writes the value in the body upon the state that If-Match names, and answers with it when it is durable."""
         refuse_cross_site(request)
-        _demand_json(request)
+        demand_json(request)
         value = _value(request.content.read())
         state = await self._context.writer.write(value, self._if_match(request))
         return self._answer_state(request, state)
-
-    def members(self, request: IRequest) -> bytes:
-        """All members that are remembered, this node among them."""
-        return answer_json(request, {"members": [_member(m) for m in self._context.membership.members()]})
 
     def status(self, request: IRequest) -> bytes:
         """What an operator asks first."""
@@ -121,12 +113,6 @@ def _tags(request: IRequest, name: str) -> list[str] | None:
     return _TAGS.findall(text)
 
 
-def _demand_json(request: IRequest) -> None:
-    content_type = request.getHeader(b"Content-Type")
-    if content_type is not None and content_type.partition(b";")[0].strip().lower() not in CONTENT_TYPES:
-        raise ProblemError(415, "the body must be application/json", {"Accept": "application/json"})
-
-
 def _value(body: bytes) -> Value:
     """The value that a body means."""
     try:
@@ -136,16 +122,3 @@ def _value(body: bytes) -> Value:
     if type(value) is not int or not VALUE_MIN <= value <= VALUE_MAX:  # a bool is an int too, but not to JSON
         raise ProblemError(400, f"the body is no value; what is admitted is {VALUE_ADMITTED}")
     return value
-
-
-def _member(member: Member) -> dict[str, object]:
-    contact = contact_of(member)
-    return {
-        "name": member.name,
-        "address": member.address,
-        "port": member.port,
-        "http": None if contact is None or contact.original else contact.url,
-        "status": member.status.value,
-        "suspect": member.suspect,
-        "tags": dict(member.tags),
-    }

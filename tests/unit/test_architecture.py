@@ -22,6 +22,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "exchange": ("errors", "types", "config", "store"),
     "spread": ("errors", "types", "config", "member", "store", "exchange"),
     "wire": ("errors", "types", "config"),
+    "signing": ("errors", "wire"),
     "swim": ("errors", "types", "config", "wire"),
     "serf": ("errors", "types", "config", "wire", "swim"),
 }
@@ -34,7 +35,7 @@ STANDARD: tuple[str, ...] = (
 )
 """What a pure part may import of the standard library: nothing that knows the time, the world, or chance."""
 
-LIBRARIES: dict[str, tuple[str, ...]] = {"wire": ("cryptography", "msgpack")}
+LIBRARIES: dict[str, tuple[str, ...]] = {"wire": ("cryptography", "msgpack"), "serf": ("re2",)}
 """Other libraries that a pure part may import."""
 
 IMPURE = ("twisted", "time", "socket", "os", "logging", "random", "threading", "asyncio", "datetime", "secrets", "uuid")

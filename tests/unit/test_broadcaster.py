@@ -15,11 +15,13 @@ from onevalue.config import SpreadSettings
 from onevalue.errors import RemoteProtocolError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, encode_statement
 from onevalue.journal import NullJournal
+from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
 from onevalue.spread.core import Exchange
 from onevalue.store import Source, State, Store
 from onevalue.types import Generation
+from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
 from tests.fakes import FakeMembership, make_member
 from tests.unit.test_journal import Steps
@@ -87,6 +89,7 @@ class BroadcasterTests(SynchronousTestCase):
         self.broadcaster = Broadcaster(
             reactor=self.clock,
             client=self.client,  # type: ignore[arg-type]  # as much of it as is used
+            signer=Signer(Envelope(), bytes),
             spread=self.spread,
             membership=self.membership,
             writer=writer,
@@ -236,7 +239,8 @@ class ExchangeTests(TestCase):
     def exchange(self, contact: Contact) -> "Deferred[Statement | None]":
         """It begins."""
         statement = Statement("n1", learning=False, state=State(Generation(1), 2))
-        return exchange_states(quiet_client(reactor, 5.0), Exchange(contact, Source.ANTI_ENTROPY), statement)
+        exchange = Exchange(contact, Source.ANTI_ENTROPY)
+        return exchange_states(quiet_client(reactor, 5.0), Signer(Envelope(), bytes), exchange, statement)
 
     @inlineCallbacks
     def test_an_answer_is_a_statement(self) -> Steps:

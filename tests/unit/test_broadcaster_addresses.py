@@ -15,11 +15,13 @@ from onevalue.broadcaster import Broadcaster, exchange_states, quiet_client
 from onevalue.config import SpreadSettings
 from onevalue.exchange import Statement, encode_statement
 from onevalue.journal import NullJournal
+from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
 from onevalue.spread.core import Exchange
 from onevalue.store import Source, State, Store
 from onevalue.types import Generation
+from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
 from tests.fakes import FakeMembership, make_member
 
@@ -54,7 +56,8 @@ class AddressTests(TestCase):
         number = port.getHost().port
         contact = Contact("it", host, number, "http", original=original)
         exchange = Exchange(contact, Source.ANTI_ENTROPY)
-        said = await exchange_states(quiet_client(reactor, 2.0), exchange, OURS).addTimeout(5, reactor)
+        asked = exchange_states(quiet_client(reactor, 2.0), Signer(Envelope(), bytes), exchange, OURS)
+        said = await asked.addTimeout(5, reactor)
         assert said == (None if original else THEIRS)
         path = b"/notify/7/3?notifier=me" if original else b"/notify?notifier=me"
         authority = f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
@@ -100,6 +103,7 @@ class FaultTests(SynchronousTestCase):
         broadcaster = Broadcaster(
             reactor=clock,
             client=client,  # type: ignore[arg-type]  # as much of treq's client as is used here
+            signer=Signer(Envelope(), bytes),
             spread=spread,
             membership=membership,
             writer=Writer(store=store, journal=NullJournal(), spread=spread, clock=clock.seconds, wall_clock=lambda: 0),

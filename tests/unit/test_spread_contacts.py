@@ -195,6 +195,19 @@ class PlainTests(SynchronousTestCase):
         node.run(SETTINGS.plain_member_retry_s)
         assert node.round() == ["old"]
 
+    def test_where_no_original_can_be_none_is_tried(self) -> None:
+        """The value goes to nobody in the open; our own nodes are asked as ever."""
+        node = Node(settings=SpreadSettings(originals=False))
+        node.meet(member("b"), *[member(f"agent{number}", None) for number in range(20)])
+        node.answer("b", state(0, 42))
+        for _ in range(100):
+            assert node.round() == ["b"]
+            node.answer("b", state(0, 42))
+            node.run(2.0)
+        node.spread.receive_original(state(2**50), node.now)
+        node.run(2.0)
+        assert {name for _, name in node.asked} == {"b"}
+
     def test_an_original_elsewhere_is_another(self) -> None:
         """What answered at the old address says nothing of the new one."""
         node = settled(("old", None))

@@ -153,6 +153,30 @@ class ColdStartTests(SynchronousTestCase):
                     node.meet(member("b"), member("c"))
             assert not node.spread.learning
 
+    def test_where_no_original_can_be_nobody_waits_for_members_without_the_tag(self) -> None:
+        """Beside encrypted Serf agents a cluster that starts cold is ready as soon as one without them."""
+        for originals in (False, True):
+            node = Node(settings=SpreadSettings(originals=originals))
+            node.start()
+            node.meet(member("b"), *[member(f"agent{number}", None) for number in range(5)])
+            node.spread.addresses_tried(node.now, nobody_else=False)
+            node.answer("b", state(0, 42), learning=True)
+            node.run(PAUSE_S + 0.01)
+            node.answer("b", state(0, 42), learning=True)
+            assert node.spread.learning == originals
+
+    def test_with_members_without_the_tag_only_the_time_decides(self) -> None:
+        """Also where no original can be: no agent can say whether one of ours that is gone comes back."""
+        node = Node(settings=SpreadSettings(originals=False))
+        node.start()
+        node.meet(member("agent", None))
+        node.spread.addresses_tried(node.now, nobody_else=False)
+        node.run(TIMEOUT_S - 0.01)
+        assert node.spread.learning
+        node.run(0.02)
+        assert not node.spread.learning
+        assert node.asked == []
+
     def test_members_that_are_silent_twice_are_not_waited_for(self) -> None:
         """They are asked again after a pause, but those that answer decide."""
         node = Node()

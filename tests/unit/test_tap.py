@@ -28,6 +28,7 @@ from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.core import Exchange
 from onevalue.store import Source
 from onevalue.tap import _targets, build_node, exposure, makeService
+from onevalue.wire.envelope import Envelope
 from tests.unit.test_journal import Steps
 from twisted.plugins.onevalue_plugin import onevalue as plugin
 
@@ -233,4 +234,4 @@ class WiringTests(SynchronousTestCase):
             (opened, "tcp:80:interface=127.0.0.1", ["gossip"]),
             (opened, "tcp:80", ["gossip", "HTTP"]),
         ]:
-            assert [sentence.split()[0] for sentence in exposure(placement, http)] == words
+            assert [sentence.split()[0] for sentence in exposure(placement, http, Envelope())] == words

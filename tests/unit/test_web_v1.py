@@ -190,6 +190,7 @@ class MembersAndStatusTests(SynchronousTestCase):
             "status": "alive",
             "suspect": False,
             "tags": {"http": "http:8080", "role": "web"},
+            "rtt_s": 0.0,
         }
         assert [m["http"] for m in members[1:]] == ["https://[fd00::2]:8443", None, None]
         assert [m["status"] for m in members] == ["alive", "alive", "failed", "left"]

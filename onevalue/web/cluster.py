@@ -1,0 +1,245 @@
+"""The routes about the cluster: its members and how far apart they are, queries, user events, force-leave, keys.
+
+Keys are changed from this host only: the request holds one, and HTTP is not encrypted. Answers hold fingerprints, never
+keys. It must not know how any of it is done; that is the membership's.
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import TypeVar
+
+from klein import Klein
+from twisted.web.iweb import IRequest
+
+from onevalue.addresses import is_loopback
+from onevalue.errors import LocalProtocolError
+from onevalue.member import KeyResult, Member, QueryRequest
+from onevalue.spread.contacts import contact_of
+from onevalue.spread.rumour import EVENT_NAME
+from onevalue.web.answers import answer_json
+from onevalue.web.bodies import demand_json
+from onevalue.web.context import Context
+from onevalue.web.crosssite import refuse_cross_site
+from onevalue.web.problems import ProblemError
+from onevalue.wire.key_text import decode_key
+
+QUERY_TIME_MAX_S = 25.0
+"""The longest time of a query over HTTP: its answer must come before the connection's deadline."""
+
+QUERY_FIELDS = ("name", "payload", "payload_base64", "nodes", "tags", "ack", "relay_factor", "timeout_s")
+
+KEY_ACTIONS = ("install", "use", "remove")
+
+_T = TypeVar("_T")
+
+
+class ClusterRoutes:
+    """The handlers; `add_to` an app."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def add_to(self, app: Klein) -> None:
+        """The routes are part of `app`."""
+        app.route("/v1/members", methods=["GET"])(self.members)
+        app.route("/v1/query", methods=["POST"])(self.query)
+        app.route("/v1/event", methods=["POST"])(self.event)
+        app.route("/v1/force-leave", methods=["POST"])(self.force_leave)
+        app.route("/v1/keys", methods=["GET"])(self.list_keys)
+        app.route("/v1/keys/<action>", methods=["POST"])(self.change_keys)
+
+    def members(self, request: IRequest) -> bytes:
+        """All members that are remembered, this node among them, and the round trip to each from one of them."""
+        membership = self._context.membership
+        members = membership.members()
+        origin = request.args.get(b"rtt_from", [membership.local_name.encode()])[0].decode("utf-8", "replace")
+        if all(member.name != origin for member in members):
+            raise ProblemError(404, f"rtt_from: no member is called {origin!r}")
+        listed = [{**_member(m), "rtt_s": membership.rtt_s(origin, m.name)} for m in members]
+        return answer_json(request, {"rtt_from": origin, "members": listed})
+
+    async def query(self, request: IRequest) -> bytes:
+        """Asks the members, and answers with what they said, when all have or the time is up."""
+        body = _Body(
+            request, ("name", "payload", "payload_base64", "nodes", "tags", "ack", "relay_factor", "timeout_s")
+        )
+        timeout_s = body.optional("timeout_s", (int, float), None)
+        if timeout_s is not None and not 0 < timeout_s <= QUERY_TIME_MAX_S:
+            raise ProblemError(400, f"timeout_s must be more than 0 and at most {QUERY_TIME_MAX_S:g}")
+        asked = QueryRequest(
+            name=body.text("name"),
+            payload=body.payload(),
+            nodes=body.texts("nodes"),
+            tags=body.text_map("tags"),
+            ack=body.optional("ack", (bool,), default=False),
+            relay_factor=body.optional("relay_factor", (int,), 0),
+            timeout_s=timeout_s,
+        )
+        try:
+            result = await self._context.membership.query(asked)
+        except LocalProtocolError as error:
+            raise ProblemError(400, str(error)) from None
+        answers = [{"from": sender, **_payload(payload)} for sender, payload in result.answers]
+        return answer_json(request, {"acks": list(result.acks), "answers": answers})
+
+    def event(self, request: IRequest) -> bytes:
+        """Sends a user event to all members."""
+        body = _Body(request, ("name", "payload", "payload_base64", "coalesce"))
+        name = body.text("name")
+        if name == EVENT_NAME:
+            raise ProblemError(400, f"events named {EVENT_NAME} carry the value: write it with PUT /v1/value")
+        try:
+            self._context.membership.send_event(name, body.payload(), body.optional("coalesce", (bool,), default=False))
+        except LocalProtocolError as error:
+            raise ProblemError(400, str(error)) from None
+        return answer_json(request, {"sent": name})
+
+    def force_leave(self, request: IRequest) -> bytes:
+        """A failed member counts as left, and with prune is forgotten."""
+        body = _Body(request, ("name", "prune"))
+        name, prune = body.text("name"), body.optional("prune", (bool,), default=False)
+        if all(member.name != name for member in self._context.membership.members()):
+            raise ProblemError(404, f"no member is called {name!r}")
+        try:
+            self._context.membership.force_leave(name, prune)
+        except LocalProtocolError as error:
+            raise ProblemError(400, str(error)) from None
+        return answer_json(request, {"name": name, "prune": prune})
+
+    async def list_keys(self, request: IRequest) -> bytes:
+        """The fingerprints of all keys, and how many members have each."""
+        _demand_this_host(request)
+        return self._answer_keys(request, await self._context.membership.change_keys("list", b"", 0))
+
+    async def change_keys(self, request: IRequest, action: str) -> bytes:
+        """All members install, use or remove a key."""
+        if action not in KEY_ACTIONS:
+            raise ProblemError(404, f"there is nothing at this path; keys can be told to {', '.join(KEY_ACTIONS)}")
+        _demand_this_host(request)
+        body = _Body(request, ("key", "relay_factor"))
+        try:
+            key = decode_key(body.text("key"))
+            result = await self._context.membership.change_keys(action, key, body.optional("relay_factor", (int,), 0))
+        except (ValueError, LocalProtocolError) as error:
+            raise ProblemError(400, f"key: {error}") from None
+        return self._answer_keys(request, result)
+
+    @staticmethod
+    def _answer_keys(request: IRequest, result: KeyResult) -> bytes:
+        """What the members said; an error unless all of them did it."""
+        document = {
+            "nodes": result.nodes,
+            "answers": result.answers,
+            "errors": result.errors,
+            "messages": dict(result.messages),
+            "keys": dict(result.keys),
+            "primary_keys": dict(result.primary_keys),
+        }
+        if result.errors:
+            detail = f"{result.errors} of {result.nodes} members refused; see messages, and ask again"
+            raise ProblemError(409, detail, extras=document)
+        if not result.complete:
+            detail = f"only {result.answers} of {result.nodes} members answered in time; ask again"
+            raise ProblemError(504, detail, extras=document)
+        return answer_json(request, document)
+
+
+class _Body:
+    """The JSON object that a request has as its body, and the fields that it may have.
+
+    All methods raise ProblemError (400) that names the field.
+    """
+
+    def __init__(self, request: IRequest, admitted: tuple[str, ...]) -> None:
+        refuse_cross_site(request)
+        demand_json(request)
+        try:
+            fields = json.loads(request.content.read().decode())
+        except (ValueError, RecursionError):
+            fields = None
+        if not isinstance(fields, dict):
+            raise ProblemError(400, f"the body must be a JSON object of {', '.join(admitted)}")
+        unknown = [name for name in fields if name not in admitted]
+        if unknown:
+            raise ProblemError(400, f"the body has {unknown[0]!r}; what is admitted is {', '.join(admitted)}")
+        self._fields: dict[str, object] = fields
+
+    def optional(self, name: str, kinds: tuple[type, ...], default: _T) -> _T:
+        """The field, of one of these JSON types (true is no number), or `default` if it is not there."""
+        value = self._fields.get(name)
+        if value is None:
+            return default
+        if type(value) not in kinds:
+            raise ProblemError(400, f"{name} must be {' or '.join(kind.__name__ for kind in kinds)}")
+        return value  # type: ignore[return-value]  # its type was looked at
+
+    def text(self, name: str) -> str:
+        """The field, a text that is not empty and can be sent."""
+        value = self.optional(name, (str,), "")
+        if not value:
+            raise ProblemError(400, f"{name} is missing")
+        return _sendable(name, value)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The field, a list of texts."""
+        values: list[object] = self.optional(name, (list,), [])
+        return tuple(_sendable(name, value) for value in values)
+
+    def text_map(self, name: str) -> Mapping[str, str]:
+        """The field, an object of texts."""
+        values: dict[str, object] = self.optional(name, (dict,), {})
+        return {_sendable(name, key): _sendable(name, value) for key, value in values.items()}
+
+    def payload(self) -> bytes:
+        """The field payload as UTF-8, or payload_base64."""
+        text = self.optional("payload", (str,), None)
+        encoded = self.optional("payload_base64", (str,), None)
+        if text is not None and encoded is not None:
+            raise ProblemError(400, "payload and payload_base64 exclude each other")
+        if encoded is None:
+            return _sendable("payload", text or "").encode()
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except ValueError:
+            raise ProblemError(400, "payload_base64 is not base64") from None
+
+
+def _sendable(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ProblemError(400, f"{name} must hold texts")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ProblemError(400, f"{name} has a lone surrogate") from None
+    return value
+
+
+def _payload(payload: bytes) -> dict[str, str]:
+    """A payload as text if it is UTF-8, and in base64 in any case."""
+    encoded = {"payload_base64": base64.b64encode(payload).decode()}
+    try:
+        return {"payload": payload.decode(), **encoded}
+    except UnicodeDecodeError:
+        return encoded
+
+
+def _demand_this_host(request: IRequest) -> None:
+    """Nothing, if the client is a process of this host: on loopback, at the very address asked, or on a socket file."""
+    client = getattr(request.getClientAddress(), "host", None)
+    own = getattr(request.getHost(), "host", None)
+    if client is not None and client != own and not is_loopback(client):
+        raise ProblemError(403, "keys are managed from the node's own host only: HTTP would show them to the network")
+
+
+def _member(member: Member) -> dict[str, object]:
+    contact = contact_of(member)
+    return {
+        "name": member.name,
+        "address": member.address,
+        "port": member.port,
+        "http": None if contact is None or contact.original else contact.url,
+        "status": member.status.value,
+        "suspect": member.suspect,
+        "tags": dict(member.tags),
+    }

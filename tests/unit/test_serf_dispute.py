@@ -1,0 +1,184 @@
+"""Two nodes of one name: votes, verdicts, and how the one that is not known is taken up later."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from onevalue.serf import events
+from onevalue.serf.dispute import (
+    CONFLICT,
+    CONFLICTS_MAX,
+    QUIET_S,
+    TOLD_AGAIN_S,
+    VOTE_PAUSE_S,
+    ConflictMemory,
+    Verdict,
+    judge,
+)
+from onevalue.serf.members import MemberStatus
+from onevalue.types import Address
+from onevalue.wire.codec import decode_packet
+from onevalue.wire.internal_queries import decode_conflict_answer
+from onevalue.wire.messages import User
+from onevalue.wire.serf_codec import decode_serf
+from onevalue.wire.serf_messages import Query, QueryResponse
+from tests.unit.serf_net import SerfNet, hear, hear_alive, make_serf, member, time_of, told
+from tests.unit.swim_net import PORT
+
+SECOND: Address = ("10.0.0.99", PORT)
+
+
+def cluster(size: int) -> SerfNet:
+    """Nodes that know each other."""
+    net = SerfNet(size)
+    net.join_all()
+    net.run(2.0)
+    net.forget_told()
+    return net
+
+
+def begin_second(net: SerfNet, name: str = "n1") -> str:
+    """Another node of this name starts at another address, and joins; its name in the network."""
+    serf = make_serf(99, name=name)
+    net.serfs["second"] = serf
+    net.add("second", serf, SECOND)
+    net.join("second", "n2")
+    return "second"
+
+
+def knows_second(net: SerfNet, at: str) -> bool:
+    """A node knows n1 alive at its second address."""
+    known = member(net.serfs[at], "n1")
+    return known is not None and known.address == SECOND and known.status is MemberStatus.ALIVE
+
+
+class VoteTests(SynchronousTestCase):
+    """Who keeps the name."""
+
+    def test_more_than_half_of_those_who_answered_must_know_the_node(self) -> None:
+        """As in Serf; with no answer nothing is decided."""
+        table = [(0, 0, "UNDECIDED"), (1, 1, "WON"), (1, 0, "LOST"), (2, 1, "LOST"), (3, 2, "WON"), (4, 2, "LOST")]
+        for answers, for_us, verdict in table:
+            assert judge(answers, for_us) is Verdict[verdict], (answers, for_us)
+
+    def test_the_one_that_members_know_wins_and_the_other_loses_and_goes_on(self) -> None:
+        """The loser says so, is no member, and neither ends."""
+        net = cluster(4)
+        begin_second(net)
+        net.run(10.0)
+        (lost,) = net.told("second", events.NameJudged)
+        assert (lost.verdict, lost.answers, lost.for_us, lost.other) == (Verdict.LOST, 3, 0, ("10.0.0.1", PORT))
+        for verdict in net.told("n1", events.NameJudged):
+            assert verdict.verdict is Verdict.WON
+        dispute = net.serfs["second"].dispute
+        assert dispute is not None
+        assert dispute.verdict is Verdict.LOST
+        for name in ("n2", "n3", "n4"):
+            known = member(net.serfs[name], "n1")
+            assert known is not None
+            assert (known.address, known.status) == (("10.0.0.1", PORT), MemberStatus.ALIVE)
+
+    def test_two_alone_decide_nothing_and_both_go_on(self) -> None:
+        """Serf would end both (pitfall 27)."""
+        net = SerfNet(1)
+        net.serfs["second"] = make_serf(99, name="n1")
+        net.add("second", net.serfs["second"], SECOND)
+        net.join("second", "n1")
+        net.run(10.0)
+        for name in ("n1", "second"):
+            assert {each.verdict for each in net.told(name, events.NameJudged)} == {Verdict.UNDECIDED}
+            assert net.told(name, events.LeaveDone) == []
+
+    def test_a_dispute_is_voted_on_once_in_a_while_and_told_once(self) -> None:
+        """However many signs of the other there are."""
+        net = cluster(3)
+        begin_second(net)
+        net.run(VOTE_PAUSE_S)
+        assert len(net.told("second", events.NameJudged)) <= 2
+        for name in ("n2", "n3", "second"):
+            assert len(net.told(name, events.NameConflict)) == 1
+
+    def test_a_dispute_ends_when_there_is_no_sign_of_the_other(self) -> None:
+        """Long after the last."""
+        serf = make_serf(1)
+        serf.start(0.0)
+        hear_alive(serf, "n1", 99, 0.0, incarnation=3)
+        assert serf.dispute is not None
+        now = 0.0
+        while now < QUIET_S + 40.0:
+            now = serf.next_deadline() or now
+            serf.handle_timer(now)
+            serf.datagrams_to_send()
+        assert serf.dispute is None
+
+
+class AnswerTests(SynchronousTestCase):
+    """What a node says about a disputed name."""
+
+    def test_a_node_says_whom_it_knows_and_is_silent_about_itself(self) -> None:
+        """The member with address, status, tags and versions; or that it knows nobody."""
+        serf = make_serf(1)
+        serf.start(0.0)
+        hear_alive(serf, "n2", 2)
+        serf.datagrams_to_send()
+        found = []
+        for number, name in enumerate(("n2", "n3", "n1"), 1):
+            asker, payload = bytes([10, 0, 9, 9]), name.encode()
+            hear(serf, Query(time_of(number), number, asker, PORT, "a", (), 0, 0, 10**9, CONFLICT, payload))
+            for data, _ in serf.datagrams_to_send():
+                for message in decode_packet(data).messages:
+                    assert isinstance(message, User)
+                    response = decode_serf(message.body)
+                    assert isinstance(response, QueryResponse)
+                    found.append(decode_conflict_answer(response.payload))
+        known, unknown = found
+        assert unknown is None
+        assert known is not None
+        assert (known.name, known.addr, known.port, known.status) == ("n2", bytes([10, 0, 0, 2]), PORT, 1)
+        assert (known.tags, known.protocol_cur, known.delegate_cur) == ({"index": "2"}, 2, 5)
+        assert not any(isinstance(event, events.QueryReceived) for event in told(serf))
+
+
+class MovedTests(SynchronousTestCase):
+    """A node that comes back under its name at another address."""
+
+    def test_a_node_that_crashed_is_taken_up_at_its_new_address_promptly(self) -> None:
+        """It insists, the old address is probed out of turn, and 15 s later all know the new one."""
+        for size in (3, 8):
+            net = cluster(size)
+            net.crash("n1")
+            begin_second(net)
+            others = [name for name in net.names if name.startswith("n") and name != "n1"]
+
+            def moved() -> bool:
+                return all(knows_second(net, name) for name in others)  # noqa: B023  # asked within the turn
+
+            begun = net.now
+            assert net.run_until(moved, 15.0), size
+            assert net.now - begun > 1.0
+
+    def test_a_node_that_left_may_come_back_elsewhere_at_once(self) -> None:
+        """Within the time that gossip takes."""
+        net = cluster(3)
+        net.call("n1", lambda _, now: net.serfs["n1"].leave(now))
+        net.run(5.0)
+        net.crash("n1")
+        begin_second(net)
+
+        def moved() -> bool:
+            return knows_second(net, "n2") and knows_second(net, "n3")
+
+        assert net.run_until(moved, 2.0)
+
+
+class MemoryTests(SynchronousTestCase):
+    """Which conflicts were told."""
+
+    def test_a_conflict_is_told_once_in_a_while(self) -> None:
+        """Each by name and address; and only so many are remembered."""
+        memory = ConflictMemory()
+        assert memory.is_news("n1", SECOND, 0.0)
+        assert not memory.is_news("n1", SECOND, TOLD_AGAIN_S - 1)
+        assert memory.is_news("n2", SECOND, 1.0)
+        assert memory.is_news("n1", SECOND, TOLD_AGAIN_S)
+        for port in range(CONFLICTS_MAX + 5):
+            memory.is_news("n3", ("10.0.0.3", port), TOLD_AGAIN_S)
+        assert len(memory._told) == CONFLICTS_MAX
