@@ -11,11 +11,12 @@ from dataclasses import asdict
 from typing import Final
 
 from onevalue.config import SerfSettings, SwimSettings
-from onevalue.errors import LocalProtocolError
+from onevalue.errors import LocalProtocolError, RemoteProtocolError
 from onevalue.serf import events
 from onevalue.serf.answering import ReceivedQuery
 from onevalue.serf.asking import Question
 from onevalue.serf.broadcasts import Broadcasts
+from onevalue.serf.coordinates import CoordinateClient
 from onevalue.serf.dispute import ConflictMemory, Dispute, OwnName
 from onevalue.serf.events import JoinDone, LeaveDone, MemberReap, SerfEvent
 from onevalue.serf.intake import Intake
@@ -27,13 +28,24 @@ from onevalue.serf.news import take_in
 from onevalue.serf.queries import Queries
 from onevalue.serf.roster import Roster
 from onevalue.swim.address import to_address
+from onevalue.swim.backlog import Backlog
 from onevalue.swim.core import Swim
-from onevalue.swim.events import LeaveSent, NameConflict, PushPullDone, SwimEvent, UserMessage, UserStateReceived
+from onevalue.swim.events import (
+    AckReceived,
+    LeaveSent,
+    MemberForgotten,
+    NameConflict,
+    PushPullDone,
+    SwimEvent,
+    UserMessage,
+    UserStateReceived,
+)
 from onevalue.swim.streams import StreamRequest
 from onevalue.swim.timers import Timers
 from onevalue.types import Address, LamportTime, Rng
+from onevalue.wire.coordinates import decode_coordinate, encode_coordinate
 from onevalue.wire.envelope import Envelope
-from onevalue.wire.messages import StreamMessage
+from onevalue.wire.messages import StreamMessage, UserState
 from onevalue.wire.serf_codec import encode_tags
 from onevalue.wire.serf_messages import SerfState
 from onevalue.wire.stream import Outgoing
@@ -85,6 +97,7 @@ class Serf:
         self._now = float("-inf")
         self._events: deque[SerfEvent] = deque()
         self._timers = Timers()
+        self._backlog = Backlog(self._timers, "state backlog")
         self._joins: dict[int, None] = {}
         self._leave = GracefulLeave(settings)
         self._roster = Roster(settings)
@@ -117,6 +130,7 @@ class Serf:
         self._intake = Intake(
             name, settings, self._roster, self._broadcasts, self._events.append, stood, held_events, self._queries
         )
+        self._coordinates = CoordinateClient(name, rng)
         self._conflicts = ConflictMemory()
         self._own_name = OwnName(
             name=name,
@@ -209,7 +223,9 @@ class Serf:
 
     def rtt_s(self, one: str, other: str) -> float | None:
         """The estimated round trip between two members, seconds; None while too little is known."""
-        return 0.0 if one == other else None
+        if one == other and self._roster.get(one) is not None:
+            return 0.0
+        return self._coordinates.rtt_s(one, other)
 
     @property
     def dispute(self) -> Dispute | None:
@@ -227,6 +243,7 @@ class Serf:
             "members": numbers,
             "clocks": asdict(self.clocks),
             "queues": dict(self._broadcasts.lengths()),
+            "unmerged": len(self._backlog),
             "leave": self._leave.stage.name.lower(),
             "counters": dict(self._intake.counters),
             "swim": self.swim.status(),
@@ -352,12 +369,9 @@ class Serf:
         """At most one message, of an urgent slot."""
         return self._broadcasts.take_urgent(overhead, space, len(self._roster))
 
-    def ack_payload(self) -> bytes | None:
-        """Nothing.
-
-        DEPARTURE (coordinates): Serf sends its network coordinate, and takes in the other's; this node has none yet.
-        """
-        return None
+    def ack_payload(self) -> bytes:
+        """Where this node stands (wire README 5.11)."""
+        return encode_coordinate(self._coordinates.coordinate)
 
     def user_state(self, join: bool) -> SerfState:  # noqa: ARG002 (SWIM tells it; Serf's state is the same for both)
         """What this node knows beyond memberlist's part of a push/pull."""
@@ -382,9 +396,11 @@ class Serf:
                 if (relay := self._intake.message(body, now)) is not None:
                     self.swim.send_user(to_address(relay.dest_addr, relay.dest_port), relay.inner, now)
             case UserStateReceived(state):
-                self._intake.merge(state, now)
+                self._merge_state(state, now)
             case PushPullDone():
-                self._push_pull_done(event, now)
+                self._backlog.then(lambda late: self._push_pull_done(event, late), now)
+            case AckReceived() | MemberForgotten():
+                self._take_coordinate(event)
             case NameConflict():
                 self._name_conflict(event, now)
             case LeaveSent():
@@ -393,6 +409,11 @@ class Serf:
             case _:
                 if (told := take_in(event, self._roster, now)) is not None:
                     self._events.append(told)
+
+    def _merge_state(self, state: UserState, now: float) -> None:
+        entries = 1 if isinstance(state, bytes) else state.size
+        if not self._backlog.add(entries, lambda begun: self._intake.merge(state, begun), now):
+            self._intake.counters["serf_states_refused"] += 1
 
     def _push_pull_done(self, done: PushPullDone, now: float) -> None:
         """Only joins that were asked for are told; periodic exchanges and reconnects are this core's own affair."""
@@ -412,6 +433,16 @@ class Serf:
             self.swim.probe_soon(name)
         if self._conflicts.is_news(name, other, now):
             self._events.append(events.NameConflict(name, conflict.addr, conflict.port))
+
+    def _take_coordinate(self, event: AckReceived | MemberForgotten) -> None:
+        """A member has acked a ping, and told where it stands, or is forgotten; what makes no sense is left out."""
+        if isinstance(event, MemberForgotten):
+            self._coordinates.forget(event.name)
+        elif event.payload is not None:
+            try:
+                self._coordinates.update(event.member.name, decode_coordinate(event.payload), event.rtt_s)
+            except RemoteProtocolError:
+                self.swim.counters["malformed"] += 1
 
     def _name_judged(self, dispute: Dispute) -> None:
         judged = events.NameJudged(dispute.verdict, dispute.answers, dispute.for_us, dispute.address)
