@@ -1,6 +1,7 @@
 """The options: from the command line, from the environment, in this order; what is wrong is named."""
 
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from socket import gethostname
@@ -10,6 +11,7 @@ from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue import __version__
+from onevalue.config import LAN, WAN, SerfSettings
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.dialler import TARGETS_MAX
 
@@ -22,6 +24,8 @@ def parse(*arguments: str, **environ: str) -> NodeConfig:
     return config
 
 
+CHANGED = replace(LAN, probe_interval_s=3.0, compression=False)
+
 OPTIONS: list[tuple[str, str, str, object, object]] = [
     # option, value, another value, field, what the first value becomes
     ("http", "tcp:81:interface=127.0.0.1", "tcp:82", "http", "tcp:81:interface=127.0.0.1"),
@@ -32,6 +36,12 @@ OPTIONS: list[tuple[str, str, str, object, object]] = [
     ("data-dir", "/d", "/e", "data_dir", Path("/d")),
     ("broadcast-interval", "0.5", "3", "broadcast_interval_s", 0.5),
     ("debug-interval", "0", "3", "debug_interval_s", 0.0),
+    ("label", "blue", "red", "label", b"blue"),
+    ("verify-incoming", "no", "yes", "verify_incoming", False),
+    ("verify-outgoing", "no", "yes", "verify_outgoing", False),
+    ("profile", "wan", "local", "swim", WAN),
+    ("setting", "probe_interval_s=3,compression=no", "probe_interval_s=4", "swim", CHANGED),
+    ("setting", "reconnect_interval_s=3", "reap_interval_s=4", "serf", SerfSettings(reconnect_interval_s=3.0)),
 ]
 ADVERTISED = ("--advertise", "127.0.0.1")
 
@@ -150,6 +160,12 @@ WRONG: list[tuple[str, str]] = [
     *[("join", text) for text in ("host:port", "host:0", "1.2.3.4:5:6", "[::1", ",".join(["n"] * (TARGETS_MAX + 1)))],
     *[("bind", text) for text in ("127.0.0.1:99999", "not a host", "0.0.0.0")],
     *[("advertise", text) for text in ("not a host", "0.0.0.0", ":7946")],
+    *[("label", text) for text in ("x" * 256,)],
+    *[("verify-incoming", text) for text in ("maybe",)],
+    *[("profile", text) for text in ("moon",)],
+    *[("setting", text) for text in ("probe_interval_s", "speed=1", "probe_interval_s=x", "gossip_nodes=1.5")],
+    *[("setting", text) for text in ("compression=perhaps", "probe_interval_s=0", "probe_timeout_s=2")],
+    *[("key-file", text) for text in ("/nowhere/keys",)],
     *[("http", text) for text in ("gopher:70", "tcp", "tcp:80:nonsense=1", "tcp:65536", "tcp6:-1")],
 ]
 
