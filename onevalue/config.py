@@ -122,6 +122,9 @@ class SerfSettings:
     user_event_size_max: int = 512
     """Largest own user event, name and payload, and encoded. UserEventSizeLimit."""
 
+    flap_timeout_s: float = 60.0
+    """A member that is back so soon after it failed counts as flapping. FlapTimeout."""
+
     query_timeout_mult: int = 16
     """A query lasts this many times the gossip interval and ceil(log10(members + 1)). QueryTimeoutMult."""
 

@@ -76,7 +76,11 @@ def _lines(event: told.SerfEvent, local_name: str) -> Iterator[tuple[str, dict[s
         case told.MemberJoin() | told.MemberLeave() | told.MemberFailed() | told.MemberUpdate() | told.MemberReap():
             member = event.member
             at = _at(member.addr, member.port)
-            yield "{what}: {name} at {at}", {"what": _WORDS[type(event)], "name": member.name, "at": at}
+            fields = {"what": _WORDS[type(event)], "name": member.name, "at": at}
+            if isinstance(event, told.MemberJoin) and event.failed_s is not None:
+                yield "{what}: {name} at {at}, {failed_s:.1f} s after it failed", {**fields, "failed_s": event.failed_s}
+            else:
+                yield "{what}: {name} at {at}", fields
         case _:
             pass
 

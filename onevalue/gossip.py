@@ -23,16 +23,16 @@ from onevalue.inquiries import Inquiries, Keep
 from onevalue.joiner import Joiner
 from onevalue.loglines import LimitedLog
 from onevalue.member import KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
+from onevalue.member_views import MemberViews
 from onevalue.membership import IMembership
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
 from onevalue.serf.dispute import Dispute
 from onevalue.serf.lamport import Clocks
-from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.streams import Reactor
-from onevalue.swim.address import to_address
+from onevalue.telling import Telling
 from onevalue.types import Address
 from onevalue.udp import RECEIVE_BUFFER, Udp
 from onevalue.wire.envelope import Envelope
@@ -48,13 +48,6 @@ TIMER_PAUSE_MIN_S = 0.001
 
 FAULT_PAUSE_S = 1.0
 """The shortest wait after a fault of ours, so that one that repeats does not fill the log."""
-
-_STATUS = {
-    MemberStatus.ALIVE: Status.ALIVE,
-    MemberStatus.LEAVING: Status.LEAVING,
-    MemberStatus.LEFT: Status.LEFT,
-    MemberStatus.FAILED: Status.FAILED,
-}
 
 
 @implementer(IMembership)
@@ -108,12 +101,13 @@ class GossipService(Service):
             changed=self._joining_changed,
         )
         self._inquiries = Inquiries(reactor=reactor, serf=serf, lines=self._lines, drain=self._drain, keep=keep_keys)
-        self._udp = Udp(self._datagram_received, ipv6=":" in bind[0])
+        self._udp = Udp(reactor, self._datagram_received, ipv6=":" in bind[0])
         self._ports: list[Any] = []  # IListeningPort of UDP and TCP, which annotate stopListening differently
         self._timer: IDelayedCall | None = None
         self._timer_at: float | None = None
         self._timer_pause_s = TIMER_PAUSE_MIN_S
-        self._telling: IDelayedCall | None = None
+        self._views = MemberViews()
+        self._telling = Telling(reactor, lambda: serf.remembered, self._tell_members)
         self._draining = False
         self._left: Deferred[None] | None = None
         self._leave_is_done = False
@@ -174,10 +168,10 @@ class GossipService(Service):
         self._joiner.stop()
         self._inquiries.stop()
         pending = [self._connections.close(), *(maybeDeferred(port.stopListening) for port in ports)]
-        for call in (self._timer, self._telling):  # after the cancelling, which drains once more
-            if call is not None and call.active():
-                call.cancel()
-        self._timer = self._telling = None
+        if self._timer is not None and self._timer.active():  # after the cancelling, which drains once more
+            self._timer.cancel()
+        self._timer = None
+        self._telling.stop()
         return DeferredList(pending, consumeErrors=True)
 
     def _closed(self, _: object) -> None:
@@ -189,7 +183,11 @@ class GossipService(Service):
 
     def members(self) -> Sequence[Member]:
         """See IMembership."""
-        return [_member(member) for member in self._serf.members() if member.status in _STATUS]
+        return self._views.of(self._serf.members())
+
+    def lost(self) -> Sequence[Member]:
+        """See IMembership."""
+        return MemberViews().of(self._serf.lost())
 
     def last_contact_s(self) -> float | None:
         """See IMembership."""
@@ -385,17 +383,9 @@ class GossipService(Service):
             case told.NameConflict() | told.NameJudged() | told.Refuted() | told.PacketRefused():
                 pass  # for people only
             case _:
-                self._members_changed()
-
-    def _members_changed(self) -> None:
-        """Tell it in the next turn of the reactor: a telling looks at all members, and changes come by the hundred."""
-        if self._telling is None:
-            self._telling = self._reactor.callLater(0, self._tell_members)
+                self._telling.changed()
 
     def _tell_members(self) -> None:
-        if self._telling is not None and self._telling.active():
-            self._telling.cancel()
-        self._telling = None
         alive = [m for m in self.members() if m.status is Status.ALIVE and m.name != self.local_name]
         self._dialler.observe(_addresses(alive), self._reactor.seconds())
         for observer in tuple(self._member_observers):
@@ -411,7 +401,7 @@ class GossipService(Service):
     # Joining --------------------------------------------------------------------------------------------------------
 
     def _joining_changed(self) -> None:
-        self._members_changed()
+        self._telling.changed()
         self._drain()
 
     def _dial(self) -> None:
@@ -419,7 +409,7 @@ class GossipService(Service):
         self._joiner.dial()
         if not self._addresses_tried and self._dialler.first_round_done:
             self._addresses_tried = True
-            self._tell_members()  # first whom the dialling has found
+            self._telling.tell_now()  # first whom the dialling has found
             observers, self._tried_observers = self._tried_observers, []
             for observer in observers:
                 with self._guarded("telling that join addresses were tried"):
@@ -427,11 +417,6 @@ class GossipService(Service):
 
     def _failed(self, failure: Failure, what: str) -> None:
         self._lines.failure("{what} failed, and goes on", failure, what=what)
-
-
-def _member(member: SerfMember) -> Member:
-    host, port = to_address(member.addr, member.port)
-    return Member(member.name, host, port, _STATUS[member.status], member.suspect, member.tags)
 
 
 def _encryption(envelope: Envelope) -> dict[str, object] | None:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from onevalue.journal import IJournal, LamportClocks, Peer
-from onevalue.membership import IMembership, Status
+from onevalue.membership import IMembership, Member, Status
 from onevalue.store import Change, Source, Store
 
 CLOCKS_INTERVAL_S = 0.5
@@ -29,7 +29,7 @@ class Keeper(Service):
         self._journal = journal
         self._clocks: tuple[int, int, int] | None = None
         self._peers = {peer.name: peer for peer in journal.contents.peers}
-        self._seen: dict[str, None] = {}  # the members at the last look
+        self._seen: dict[str, Member] = {}  # the members at the last look
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
@@ -59,16 +59,24 @@ class Keeper(Service):
         if not self.running:
             return
         others = [m for m in self._membership.members() if m.name != self._membership.local_name]
-        seen = dict.fromkeys(member.name for member in others)
-        # Who left on purpose is no peer to look for. Peers of the last run stay until they are seen, behind those who
-        # were; who is forgotten after that is none either.
-        peers = {m.name: Peer(m.name, m.address, m.port) for m in others if m.status is not Status.LEFT}
+        others += self._membership.lost()
+        seen = {member.name: member for member in others}
+        # Who left on purpose is no peer to look for; who failed is, however long ago. Peers of the last run stay until
+        # they are seen, behind those who were; who is forgotten after that is none either.
+        peers = {m.name: self._peer(m) for m in others if m.status is not Status.LEFT}
         known = {**self._seen, **seen}
         peers |= {name: peer for name, peer in self._peers.items() if name not in known}
         self._seen = seen
         if peers != self._peers:
             self._peers = peers
             self._journal.save_peers(list(peers.values()))
+
+    def _peer(self, member: Member) -> Peer:
+        """The same as before for a member that has not changed: there may be thousands."""
+        peer = self._peers.get(member.name)
+        if peer is not None and self._seen.get(member.name) is member:
+            return peer
+        return Peer(member.name, member.address, member.port)
 
     def _look(self) -> None:
         try:

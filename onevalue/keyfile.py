@@ -23,9 +23,17 @@ KEY_FILE_SIZE_MAX = 16384
 OTHERS_MODE = 0o077
 """Permission bits none of which a file of keys may have."""
 
+CREDENTIAL_MODE = 0o037
+"""The same for a credential of systemd, which is root's, and opened to the service by an access list.
 
-def read_keys(path: Path) -> tuple[bytes, ...]:
+The list shows as a right of the group to read; the folder around it is open to the service only.
+"""
+
+
+def read_keys(path: Path, credentials: Path | None = None) -> tuple[bytes, ...]:
     """The keys in the file that `--key-file` names, 1 .. KEYS_MAX, each once, the primary first.
+
+    `credentials` is systemd's folder for this service, if there is one ($CREDENTIALS_DIRECTORY).
 
     Blank lines and those that begin with # are skipped. A symbolic link is followed; what is checked is the open file,
     so nobody can put another in its place meanwhile.
@@ -35,7 +43,8 @@ def read_keys(path: Path) -> tuple[bytes, ...]:
             nor the user of this process; it is too large; it holds no key, too many, or something that is none.
     """
     with _named(f"--key-file: {path}"):
-        return _keys(_read(path))
+        is_credential = credentials is not None and path.parent == credentials
+        return _keys(_read(path, CREDENTIAL_MODE if is_credential else OTHERS_MODE))
 
 
 class KeyringFile:
@@ -117,8 +126,8 @@ def _named(subject: str, alternative: str = "") -> Iterator[None]:
         raise ConfigError(f"{subject} {error}{alternative}") from None
 
 
-def _read(path: Path) -> str:
-    """The text of a file that is fit to hold keys.
+def _read(path: Path, loose_mode: int = OTHERS_MODE) -> str:
+    """The text of a file that is fit to hold keys, with none of these permission bits.
 
     Raises:
         OSError: it cannot be read.
@@ -126,7 +135,7 @@ def _read(path: Path) -> str:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else it would wait for the writer of a pipe
     try:
-        _check(path, os.fstat(descriptor))
+        _check(path, os.fstat(descriptor), loose_mode)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(KEY_FILE_SIZE_MAX + 1)
     finally:
@@ -136,13 +145,13 @@ def _read(path: Path) -> str:
     return data.decode("utf-8", "replace")  # what is no UTF-8 is no base64 either, but may stand in a comment
 
 
-def _check(path: Path, status: os.stat_result) -> None:
+def _check(path: Path, status: os.stat_result, loose_mode: int) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("is not a regular file. Put one there")
     if status.st_uid not in {0, user := os.geteuid()}:
         who = f"user {status.st_uid}, neither to root nor to user {user}, who runs onevalue"
         raise ValueError(f"belongs to {who}. If its keys are yours, run chown {user} {path}")
-    if status.st_mode & OTHERS_MODE:
+    if status.st_mode & loose_mode:
         raise ValueError(f"is open to others than its owner. Run chmod 600 {path}")
 
 

@@ -21,6 +21,9 @@ class IMembership(Interface):
     def members() -> Sequence[Member]:
         """All members that are remembered, this node among them, sorted by name."""
 
+    def lost() -> Sequence[Member]:
+        """Who failed, is no member any more, and is still looked for."""
+
     def last_contact_s() -> float | None:
         """How long ago any other member was heard, seconds; None when there is no other."""
 

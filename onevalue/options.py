@@ -252,7 +252,8 @@ class Options(usage.Options):
 
     def _keys(self) -> tuple[bytes, ...]:
         path = self._text("key-file")
-        return read_keys(Path(path)) if path else ()
+        credentials = self._environ.get("CREDENTIALS_DIRECTORY")
+        return read_keys(Path(path), Path(credentials) if credentials else None) if path else ()
 
     def _label(self) -> bytes:
         label = (self._text("label") or "").encode("utf-8", "surrogateescape")

@@ -32,6 +32,7 @@ class FakeMembership:
         self.copied_values: list[list[Member]] = []
         self.sent_events: list[tuple[str, bytes, bool]] = []
         self.joined: list[str] = []
+        self.lost_members: list[Member] = []
         self.queries: list[QueryRequest] = []
         self.query_result: Deferred[QueryResult] = Deferred()
         self.answers: dict[str, Callable[[bytes], bytes]] = {}
@@ -65,6 +66,10 @@ class FakeMembership:
     def members(self) -> Sequence[Member]:
         """See IMembership."""
         return tuple(self._members)
+
+    def lost(self) -> Sequence[Member]:
+        """See IMembership."""
+        return tuple(self.lost_members)
 
     def last_contact_s(self) -> float | None:
         """See IMembership."""

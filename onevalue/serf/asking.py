@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from onevalue.config import SerfSettings
 from onevalue.errors import LocalProtocolError
-from onevalue.serf.filters import check_expression
+from onevalue.serf.filters import FILTERS_MAX, check_expression
 from onevalue.serf.lamport import LamportClock
 from onevalue.swim.members import MEMBERS_MAX
 from onevalue.swim.timers import Timers
@@ -172,6 +172,8 @@ class Asking:
             raise LocalProtocolError(f"a query lasts more than 0 and at most {QUERY_TIME_MAX_S:g} s, not {timeout_s:g}")
         if not 0 <= question.relay_factor <= RELAY_FACTOR_MAX:
             raise LocalProtocolError(f"a relay factor is 0 to {RELAY_FACTOR_MAX}, not {question.relay_factor}")
+        if len(question.filters) > FILTERS_MAX:
+            raise LocalProtocolError(f"a query has at most {FILTERS_MAX} filters, not {len(question.filters)}")
         for each in question.filters:
             if isinstance(each, TagFilter):
                 check_expression(each.expression)

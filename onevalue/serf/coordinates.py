@@ -42,9 +42,6 @@ GRAVITY_RHO: Final = 150.0
 RTT_MAX_S: Final = 10.0
 """Longer round trips are no measurements."""
 
-DISTANCE_MAX_NS: Final = 2**63 - 1
-"""No distance is longer: nanoseconds are 64 bits."""
-
 ORIGIN: Final = Coordinate((0.0,) * DIMENSIONS, ERROR_MAX, 0.0, HEIGHT_MIN_S)
 """A fresh coordinate."""
 
@@ -54,13 +51,11 @@ Vector = tuple[float, ...]
 
 
 def distance_s(a: Coordinate, b: Coordinate) -> float:
-    """The estimated round trip between two places, seconds, in whole nanoseconds; finite whatever they hold."""
+    """The estimated round trip between two places, seconds, in whole nanoseconds; infinite where it overflows."""
     raw = _raw_s(a, b)
     adjusted = raw + a.adjustment + b.adjustment
     distance_ns = (adjusted if adjusted > 0 else raw) * _NS
-    if math.isnan(distance_ns):  # of coordinates that are not finite; an update that makes such ends at the origin
-        return 0.0
-    return int(max(min(distance_ns, DISTANCE_MAX_NS), -DISTANCE_MAX_NS)) / _NS
+    return int(distance_ns) / _NS if math.isfinite(distance_ns) else distance_ns
 
 
 @dataclass(slots=True)
@@ -115,9 +110,10 @@ class CoordinateClient:
         return None if known is None else known.coordinate
 
     def rtt_s(self, a: str, b: str) -> float | None:
-        """The estimated round trip between any two nodes, seconds; None where one of them is not known."""
+        """The estimated round trip between any two nodes, seconds, finite; None where it is not known."""
         place_a, place_b = self.of(a), self.of(b)
-        return distance_s(place_a, place_b) if place_a and place_b else None
+        estimate_s = distance_s(place_a, place_b) if place_a and place_b else math.nan
+        return estimate_s if math.isfinite(estimate_s) else None
 
     def _remember(self, peer: str, other: Coordinate, rtt_s: float) -> float:
         """The median of the latest round trips to the peer, this one among them."""

@@ -18,7 +18,8 @@ from onevalue.serf.asking import Question
 from onevalue.serf.broadcasts import Broadcasts
 from onevalue.serf.coordinates import CoordinateClient
 from onevalue.serf.dispute import ConflictMemory, Dispute, OwnName
-from onevalue.serf.events import JoinDone, LeaveDone, MemberReap, SerfEvent
+from onevalue.serf.events import JoinDone, LeaveDone, SerfEvent
+from onevalue.serf.healing import Healing
 from onevalue.serf.intake import Intake
 from onevalue.serf.keys import KeyAction
 from onevalue.serf.lamport import Clocks
@@ -92,8 +93,6 @@ class Serf:
             envelope: label and keys of the cluster.
         """
         self.name = name
-        self._settings = settings
-        self._rng = rng
         self._now = float("-inf")
         self._events: deque[SerfEvent] = deque()
         self._timers = Timers()
@@ -130,6 +129,7 @@ class Serf:
         self._intake = Intake(
             name, settings, self._roster, self._broadcasts, self._events.append, stood, held_events, self._queries
         )
+        self._healing = Healing(self._roster, self.swim, settings, self._timers, rng, self._events.append)
         self._coordinates = CoordinateClient(name, rng)
         self._conflicts = ConflictMemory()
         self._own_name = OwnName(
@@ -148,9 +148,7 @@ class Serf:
         """This node is an alive member of a cluster of its own, and its periodic tasks have begun."""
         now = self._clamp(now)
         self.swim.start(now)
-        self._timers.set("reap", now + self._settings.reap_interval_s, self._reap)
-        delay_s = self._rng.uniform(0, self._settings.reconnect_interval_s)  # so that not all dial at the same time
-        self._timers.set("reconnect", now + delay_s, self._reconnect)
+        self._healing.start(now)
         self._settle(now)
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
@@ -183,7 +181,7 @@ class Serf:
         now = self._clamp(now)
         self.swim.handle_timer(now)
         self._timers.run(now)
-        self._tell_reaped(self._roster.prunes_due(now))
+        self._healing.tell_reaped(self._roster.prunes_due(now))
         self._settle(now)
 
     # What the shell pulls out
@@ -212,6 +210,15 @@ class Serf:
         return self._roster.members()
 
     @property
+    def remembered(self) -> int:
+        """How many members there are in `members`."""
+        return len(self._roster)
+
+    def lost(self) -> list[SerfMember]:
+        """Who failed and is no longer remembered as a member, but still looked for."""
+        return self._roster.lost()
+
+    @property
     def clocks(self) -> Clocks:
         """Where the three Lamport clocks stand; to be journalled."""
         return self._intake.clocks
@@ -219,7 +226,7 @@ class Serf:
     @property
     def counters(self) -> Mapping[str, int]:
         """What was counted since the start, SWIM's and Serf's; the names are fixed."""
-        return {**self.swim.counters, **self._intake.counters}
+        return {**self.swim.counters, **self._intake.counters, **self._healing.counters}
 
     def rtt_s(self, one: str, other: str) -> float | None:
         """The estimated round trip between two members, seconds; None while too little is known."""
@@ -235,17 +242,17 @@ class Serf:
     def status(self) -> dict[str, object]:
         """What people may want to see of the engine."""
         numbers = {
-            status.name.lower(): len(self._roster.with_status(status))
+            status.name.lower(): self._roster.count(status)
             for status in MemberStatus
             if status is not MemberStatus.NONE
         }
         return {
-            "members": numbers,
+            "members": {**numbers, "lost": len(self._roster.lost())},
             "clocks": asdict(self.clocks),
             "queues": dict(self._broadcasts.lengths()),
             "unmerged": len(self._backlog),
             "leave": self._leave.stage.name.lower(),
-            "counters": dict(self._intake.counters),
+            "counters": {**self._intake.counters, **self._healing.counters},
             "swim": self.swim.status(),
         }
 
@@ -334,6 +341,7 @@ class Serf:
         if self._leave.stage is not LeaveStage.STAYING:
             return
         alone = not self.swim.alive_others()
+        self._healing.stopped = True
         self._intake.disputes_leaving = False
         self._intake.announce_leave(self.name, now, token=_LEAVE_SENT)
         if alone:
@@ -408,6 +416,7 @@ class Serf:
                     self._leave_on(now)
             case _:
                 if (told := take_in(event, self._roster, now)) is not None:
+                    self._healing.notice(told)
                     self._events.append(told)
 
     def _merge_state(self, state: UserState, now: float) -> None:
@@ -457,32 +466,6 @@ class Serf:
             self.swim.leave(now)
         elif stage is LeaveStage.DONE:
             self._events.append(LeaveDone())
-
-    def _reap(self, now: float) -> None:
-        """Who is gone for long is forgotten.
-
-        DEPARTURE (keep-failed): while this node sees no other alive member it forgets no failed one, to dial it again.
-        """
-        self._timers.set("reap", now + self._settings.reap_interval_s, self._reap)
-        self._tell_reaped(self._roster.reap(now, keep_failed=not self.swim.alive_others()))
-
-    def _tell_reaped(self, reaped: Sequence[SerfMember]) -> None:
-        self._events.extend(MemberReap(member) for member in reaped)
-
-    def _reconnect(self, now: float) -> None:
-        """Perhaps a failed member is dialled, so that all alive members together dial about as many as have failed.
-
-        DEPARTURE (reconnect-alone): a node that sees no other alive member always dials one; nobody else would.
-        """
-        self._timers.set("reconnect", now + self._settings.reconnect_interval_s, self._reconnect)
-        own = self.swim.local.address
-        failed = [member for member in self._roster.with_status(MemberStatus.FAILED) if member.address != own]
-        if not failed or self._leave.stage is not LeaveStage.STAYING:
-            return
-        present = len(self._roster) - len(failed) - len(self._roster.left_names())
-        if self.swim.alive_others() and self._rng.random() > len(failed) / max(1, present):
-            return
-        self.swim.push_pull(failed[self._rng.randrange(len(failed))].address, join=True, now=now)
 
     def _send_direct(self, raw: bytes, direct: Sequence[Address], now: float) -> None:
         now = self._clamp(now)

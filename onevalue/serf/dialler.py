@@ -19,6 +19,9 @@ from onevalue.types import Address
 TARGETS_MAX: Final = 1024
 """Different join addresses of one node."""
 
+ATTEMPTS_MAX: Final = 32
+"""Targets that are dialled at the same time, the first of the list first."""
+
 ADDRESSES_PER_TARGET_MAX: Final = 32
 """Addresses of one name that are dialled; a resolver may return any number."""
 
@@ -61,7 +64,8 @@ class Dialler:
 
     def due(self, now: float) -> list[str]:
         """Targets of which an attempt begins now; each must be told `over` when it ends, whatever came of it."""
-        begun = [text for text, target in self._targets.items() if self._is_waiting(target) and target.next_at <= now]
+        waiting = [text for text, target in self._targets.items() if self._is_waiting(target) and target.next_at <= now]
+        begun = waiting[: self._room]
         for text in begun:
             self._targets[text].in_flight = True
         return begun
@@ -94,8 +98,14 @@ class Dialler:
                 target.next_at = now + target.pause_s
 
     def next_deadline(self) -> float | None:
-        """When an attempt is due next; None while every target is satisfied or being dialled."""
+        """When an attempt is due next; None while every target is satisfied or being dialled, or as many as may be."""
+        if self._room == 0:
+            return None
         return min((target.next_at for target in self._targets.values() if self._is_waiting(target)), default=None)
+
+    @property
+    def _room(self) -> int:
+        return max(0, ATTEMPTS_MAX - sum(target.in_flight for target in self._targets.values()))
 
     @staticmethod
     def _is_waiting(target: _Target) -> bool:

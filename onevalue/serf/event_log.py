@@ -3,7 +3,7 @@
 Follows wire README 5.8 and Serf's handling of user events. It must not know how events travel nor who is told.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from onevalue.config import SerfSettings
 from onevalue.errors import LocalProtocolError
@@ -44,15 +44,18 @@ class EventLog:
         """Whether a received event is new; it is recorded then. Raises RemoteProtocolError for a time out of range."""
         return self._ring.offer(message.ltime, (message.name, message.payload), _size(message))
 
-    def merge(self, slots: Sequence[EventSlot | None]) -> list[ReceivedEvent]:
-        """The events of a push/pull that are new here, oldest first; they are recorded. Their times are in range."""
-        found: list[ReceivedEvent] = []
+    def merge(self, slots: Sequence[EventSlot | None]) -> Iterator[ReceivedEvent | None]:
+        """Takes in the events of a push/pull one by one, oldest first; gives each that is new, and None for each other.
+
+        What was given is recorded. Their times are in range.
+        """
         for slot in sorted((slot for slot in slots if slot is not None), key=lambda slot: slot.ltime):
             for name, payload in slot.events:
                 message = UserEventMessage(slot.ltime, name, payload)
                 if self.receive(message) is Verdict.NEW:
-                    found.append(ReceivedEvent(name, payload, slot.ltime, encode_serf(message), relay_wanted=False))
-        return found
+                    yield ReceivedEvent(name, payload, slot.ltime, encode_serf(message), relay_wanted=False)
+                else:
+                    yield None
 
     def slots(self) -> tuple[EventSlot | None, ...]:
         """The whole buffer as a push/pull carries it, holes included."""

@@ -11,9 +11,10 @@ from onevalue.types import Address, LamportTime
 
 @dataclass(frozen=True, slots=True)
 class MemberJoin:
-    """A member is alive that was unknown, failed or gone."""
+    """A member is alive that was unknown, failed or gone; `failed_s`: it had failed so many seconds ago."""
 
     member: SerfMember
+    failed_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from onevalue.serf.events import ReceivedEvent, SerfEvent
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks, LamportClock
 from onevalue.serf.queries import Queries
 from onevalue.serf.roster import IntentOutcome, Roster
+from onevalue.swim.backlog import Work
 from onevalue.types import LamportTime
 from onevalue.wire.messages import UserState
 from onevalue.wire.serf_codec import decode_serf, encode_serf
@@ -40,7 +41,14 @@ COUNTER_NAMES: Final = (
     "serf_query_responses",  # acks of and answers to own queries
     "serf_query_responses_late",  # those that came again, too late, or to no query of this node
     "serf_relayed",  # answers to queries that were passed on
+    "serf_states_refused",  # states of push/pulls above the bound of what waits
 )
+
+EVENTS_TOLD_MAX: Final = 200
+"""User events of one push/pull that are told together; of more, those that are found first come first."""
+
+_INTENT_COST: Final = 0.25
+_EVENT_COST: Final = 0.5
 
 
 class Intake:
@@ -188,8 +196,8 @@ class Intake:
             query_ltime=self._queries.clock.time,
         )
 
-    def merge(self, state: UserState, now: float) -> None:
-        """The state of a push/pull was merged; new user events are told together.
+    def merge(self, state: UserState, now: float) -> Work:
+        """The state of a push/pull has been merged; new user events are told together.
 
         What makes no sense is counted, and changes nothing.
         """
@@ -197,10 +205,8 @@ class Intake:
             self.counters["serf_malformed"] += 1
             return
         self._merge_clocks(state)
-        self._merge_intents(state, now)
-        if found := self.event_log.merge(state.events):
-            self.counters["serf_user_events"] += len(found)
-            self._tell(events.UserEvents(tuple(found)))
+        yield from self._merge_intents(state, now)
+        yield from self._merge_events(state)
 
     def _merge_clocks(self, state: SerfState) -> None:
         for clock, time in (
@@ -211,15 +217,33 @@ class Intake:
             if time > 0:
                 clock.witness(LamportTime(time - 1))
 
-    def _merge_intents(self, state: SerfState, now: float) -> None:
+    def _merge_intents(self, state: SerfState, now: float) -> Work:
         """Left members first. The time of their leave is not told; it is after the one that is."""
         left = dict.fromkeys(state.left_members)
         for name in left:
             ltime = min(state.status_ltimes.get(name, 0) + 1, LAMPORT_TIME_MAX)
             self._receive_leave(LeaveIntent(LamportTime(ltime), name), now)
+            now = yield _INTENT_COST
         for name, ltime in state.status_ltimes.items():
             if name not in left:
                 self._receive_join(JoinIntent(ltime, name), now)
+            now = yield _INTENT_COST
+
+    def _merge_events(self, state: SerfState) -> Work:
+        found: list[ReceivedEvent] = []
+        for event in self.event_log.merge(state.events):
+            if event is not None:
+                found.append(event)
+            if len(found) == EVENTS_TOLD_MAX:
+                self._tell_found(found)
+                found = []
+            yield _EVENT_COST
+        self._tell_found(found)
+
+    def _tell_found(self, found: Sequence[ReceivedEvent]) -> None:
+        if found:
+            self.counters["serf_user_events"] += len(found)
+            self._tell(events.UserEvents(tuple(found)))
 
 
 def _has_possible_times(state: SerfState) -> bool:

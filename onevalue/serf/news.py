@@ -16,7 +16,9 @@ def take_in(news: SwimEvent, roster: Roster, now: float) -> SerfEvent | None:
     told: SerfEvent | None = None
     match news:
         case swim_events.MemberJoined(member):
-            told = events.MemberJoin(roster.joined(member, now))
+            old = roster.get(member.name)
+            failed_s = now - old.changed if old is not None and old.status is MemberStatus.FAILED else None
+            told = events.MemberJoin(roster.joined(member, now), failed_s)
         case swim_events.MemberUpdated(member):
             updated = roster.updated(member)
             told = None if updated is None else events.MemberUpdate(updated)

@@ -28,7 +28,7 @@ from onevalue.swim.members import MemberRecord
 from onevalue.swim.timers import Timers
 from onevalue.types import LamportTime, Rng
 from onevalue.wire.envelope import Envelope
-from onevalue.wire.internal_queries import ConflictMember, encode_conflict_answer, encode_filter
+from onevalue.wire.internal_queries import ConflictMember, TagFilter, encode_conflict_answer, encode_filter
 from onevalue.wire.serf_messages import Query, QueryResponse
 
 INTERNAL_PREFIX: Final = "_serf_"
@@ -41,6 +41,9 @@ _NO_VERSIONS: Final = bytes(6)
 
 CONCERNED_MAX: Final = 1000
 """Up to this many members are looked at to tell whom an own query concerns; above, it lasts its whole time."""
+
+MATCHES_MAX: Final = 8
+"""And up to this many tags are matched with expressions for that: a hostile one may take 11 ms (`filters`)."""
 
 
 @dataclass(slots=True)
@@ -136,7 +139,7 @@ class Queries:
     @property
     def present(self) -> int:
         """How many members are alive or about to leave, this node among them."""
-        return sum(len(self._roster.with_status(status)) for status in _PRESENT)
+        return sum(self._roster.count(status) for status in _PRESENT)
 
     # Own queries
 
@@ -209,7 +212,8 @@ class Queries:
 
     def _concerned(self, question: Question) -> int:
         """How many members a query concerns; more than there can be if that takes too long to tell."""
-        if self.present > CONCERNED_MAX:
+        by_tag = sum(isinstance(each, TagFilter) for each in question.filters)
+        if self.present > CONCERNED_MAX or self.present * by_tag > MATCHES_MAX:
             return ANSWERS_MAX + 1
         filters = tuple(map(encode_filter, question.filters))
         return sum(matches(filters, member.name, member.tags) for member in self._present())

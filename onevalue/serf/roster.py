@@ -1,7 +1,10 @@
-"""The table of members as Serf knows them, and the intents about members that are not known yet.
+"""The table of members as Serf knows them, those that are lost, and the intents about members that are not known yet.
 
 Follows wire README 5.4, 5.5 and 5.12 (reap). It must not know where news comes from nor who is told: each method says
 what has changed. It keeps its bounds by forgetting first those who are gone longest.
+
+DEPARTURE (lost): Serf forgets a failed member after a day, on both sides of a partition, and then nothing brings the
+two together. Here its name and address stay among the lost, who are no members but are dialled for ever (`healing`).
 """
 
 from collections.abc import Mapping
@@ -10,6 +13,7 @@ from typing import Final
 
 from onevalue.config import SerfSettings
 from onevalue.serf.members import (
+    GONE,
     LeaveRule,
     MemberStatus,
     SerfMember,
@@ -27,6 +31,9 @@ REMEMBERED_MAX: Final = 2 * MEMBERS_MAX
 
 DEPARTURE (roster-max): Serf has no bound, here and below.
 """
+
+LOST_MAX: Final = 256
+"""Lost members; for another the one that is lost longest is dropped."""
 
 RECENT_INTENTS_MAX: Final = 4096
 """Names not known yet whose newest intent is kept; the oldest is dropped for another."""
@@ -68,6 +75,8 @@ class Roster:
         self._settings = settings
         self._members_max = members_max
         self._members: dict[str, SerfMember] = {}
+        self._by_status: dict[MemberStatus, dict[str, None]] = {status: {} for status in MemberStatus}  # in order
+        self._lost: dict[str, SerfMember] = {}
         self._recent: dict[str, RecentIntent] = {}
         self._prune_at: dict[str, float] = {}
 
@@ -83,8 +92,16 @@ class Roster:
         return sorted(self._members.values(), key=lambda member: member.name)
 
     def with_status(self, status: MemberStatus) -> list[SerfMember]:
-        """The members of one status, in the order in which they became known."""
-        return [member for member in self._members.values() if member.status is status]
+        """The members of one status, in the order in which they came to it."""
+        return [self._members[name] for name in self._by_status[status]]
+
+    def count(self, status: MemberStatus) -> int:
+        """How many members have a status."""
+        return len(self._by_status[status])
+
+    def lost(self) -> list[SerfMember]:
+        """Who failed, was forgotten, and may still come back; the longest lost first."""
+        return list(self._lost.values())
 
     def status_ltimes(self) -> Mapping[str, LamportTime]:
         """The time of the newest intent of every member that is not leaving, as a push/pull carries it.
@@ -100,42 +117,40 @@ class Roster:
 
     def left_names(self) -> tuple[str, ...]:
         """The names of the members that left, as a push/pull carries them."""
-        return tuple(member.name for member in self.with_status(MemberStatus.LEFT))
+        return tuple(self._by_status[MemberStatus.LEFT])
 
     # What memberlist says (5.5)
 
     def joined(self, record: MemberRecord, now: float) -> SerfMember:
         """The member is alive with the record's address and tags; a new one has its recent intent applied."""
         old = self._members.get(record.name)
+        self._lost.pop(record.name, None)
         if old is None:
             self._make_room()
             intent = self._recent.pop(record.name, None)
             member = _new_member(record, intent, now)
         else:
             member = replace(_renewed(old, record), status=MemberStatus.ALIVE, suspect=False, changed=now)
-        self._members[record.name] = member
-        return member
+        return self._put(member)
 
     def updated(self, record: MemberRecord) -> SerfMember | None:
         """The member has the record's address and tags; None if it is not known."""
         old = self._members.get(record.name)
         if old is None:
             return None
-        self._members[record.name] = _renewed(old, record)
-        return self._members[record.name]
+        return self._put(_renewed(old, record))
 
     def departed(self, name: str, now: float) -> SerfMember | None:
         """The member has left if it had said so, else failed; None if that changes nothing."""
         old = self._members.get(name)
         if old is None or (status := status_after_departure(old.status)) is old.status:
             return None
-        self._members[name] = replace(old, status=status, suspect=False, changed=now)
-        return self._members[name]
+        return self._put(replace(old, status=status, suspect=False, changed=now))
 
     def set_suspect(self, name: str, suspect: bool) -> None:
         """The member is under suspicion, or no longer; nothing if it is not known."""
         if name in self._members:
-            self._members[name] = replace(self._members[name], suspect=suspect)
+            self._put(replace(self._members[name], suspect=suspect))
 
     # What intents say (5.4)
 
@@ -144,8 +159,7 @@ class Roster:
         old = self._members.get(name)
         if old is None:
             return self._remember(name, RecentIntent(is_leave=False, ltime=ltime, received=now))
-        member = after_join_intent(old, ltime)
-        self._members[name] = member
+        member = self._put(after_join_intent(old, ltime))
         return IntentOutcome(is_news=member is not old)
 
     def leave_intent(
@@ -162,6 +176,7 @@ class Roster:
         """
         old = self._members.get(name)
         if old is None:
+            self._lost.pop(name, None)
             return self._remember(name, RecentIntent(is_leave=True, ltime=ltime, received=now))
         rule = leave_rule(old, ltime, disputed=disputed)
         if rule is LeaveRule.STALE:
@@ -171,7 +186,7 @@ class Roster:
         member = after_leave_intent(old, ltime, rule)
         if rule is LeaveRule.LEFT:
             member = replace(member, changed=now)
-        self._members[name] = member
+        self._put(member)
         left = member if rule is LeaveRule.LEFT else None
         return IntentOutcome(is_news=True, left=left, reaped=self._prune(member, now) if prune else None)
 
@@ -186,8 +201,9 @@ class Roster:
         """
         cutoff = now - self._settings.recent_intent_timeout_s
         self._recent = {name: intent for name, intent in self._recent.items() if intent.received > cutoff}
-        over = [name for name, member in self._members.items() if self._is_over(member, now, keep_failed)]
-        return [self.forget(name) for name in over]
+        gone = [member for status in GONE for member in self.with_status(status)]
+        over = [member.name for member in gone if self._is_over(member, now, keep_failed)]
+        return [self._lose(name) for name in over]
 
     def prunes_due(self, now: float) -> list[SerfMember]:
         """The members that are forgotten now, because a leave intent asked for it and they did not contradict.
@@ -207,7 +223,28 @@ class Roster:
     def forget(self, name: str) -> SerfMember:
         """The member is not known any more; returns what was known of it. Raises KeyError for an unknown name."""
         self._prune_at.pop(name, None)
-        return self._members.pop(name)
+        member = self._members.pop(name)
+        del self._by_status[member.status][name]
+        return member
+
+    def _put(self, member: SerfMember) -> SerfMember:
+        old = self._members.get(member.name)
+        if old is None or old.status is not member.status:
+            if old is not None:
+                del self._by_status[old.status][member.name]
+            self._by_status[member.status][member.name] = None
+        self._members[member.name] = member
+        return member
+
+    def _lose(self, name: str) -> SerfMember:
+        """The member is forgotten, but lost if it failed."""
+        member = self.forget(name)
+        if member.status is MemberStatus.FAILED:
+            self._lost.pop(name, None)
+            self._lost[name] = member
+            if len(self._lost) > LOST_MAX:
+                del self._lost[next(iter(self._lost))]
+        return member
 
     def _is_over(self, member: SerfMember, now: float, keep_failed: bool) -> bool:
         age_s = now - member.changed
@@ -234,9 +271,9 @@ class Roster:
 
     def _make_room(self) -> None:
         if len(self._members) >= self._members_max:
-            gone = [member for member in self._members.values() if member.is_gone]
-            if gone:
-                self.forget(min(gone, key=lambda member: member.changed).name)
+            longest = [next(iter(self._by_status[status])) for status in GONE if self._by_status[status]]
+            if longest:
+                self._lose(min(longest, key=lambda name: self._members[name].changed))
 
 
 def _new_member(record: MemberRecord, intent: RecentIntent | None, now: float) -> SerfMember:

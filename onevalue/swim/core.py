@@ -7,6 +7,7 @@ feeds it, and after every call drains `datagrams_to_send`, `streams_to_open` and
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from onevalue.config import SwimSettings
@@ -22,7 +23,7 @@ from onevalue.swim.pushpull import PushPulls
 from onevalue.swim.relay import Relays, target_address
 from onevalue.swim.sequence import Sequencer, reply_address
 from onevalue.swim.states import MemberStates
-from onevalue.swim.streams import StreamFailed, StreamRequest, Streams
+from onevalue.swim.streams import StreamFailed, StreamOutcome, StreamRequest, Streams
 from onevalue.types import Address, Incarnation, Rng
 from onevalue.wire.codec import decode_packet, encode_message
 from onevalue.wire.envelope import Envelope
@@ -47,6 +48,18 @@ __all__ = ["StreamRequest", "Swim"]
 
 _GOSSIP: Final = "gossip"
 _PROTOCOL_WITH_RELAYS: Final = 5
+
+STREAM_USER_SIZE_MAX: Final = 1 << 16
+"""Bytes of a user message that comes on a stream: the owner decodes it at once. Serf sends none there.
+
+DEPARTURE (stream-bounds): memberlist has the bound of the stream.
+"""
+
+PINGS_PER_PACKET_MAX: Final = 8
+"""Pings and indirect pings of one packet that are answered; real nodes put one into a packet.
+
+DEPARTURE (packet-pings): memberlist answers all, each with up to a packet full of news.
+"""
 
 
 class Swim:
@@ -82,7 +95,7 @@ class Swim:
         self._states = states = MemberStates(local, common)
         self._outbox = outbox = Outbox(states, delegate, common)
         self._streams = streams = Streams(common)
-        sequencer = Sequencer()
+        self._sequencer = sequencer = Sequencer()
         self._relays = Relays(states, outbox, sequencer, common)
         self._prober = Prober(states, outbox, streams, sequencer, common)
         self._push_pulls = PushPulls(states, streams, delegate, common)
@@ -138,6 +151,7 @@ class Swim:
             "suspicions": self._states.suspicions,
             "relays": len(self._relays),
             "streams": len(self._streams),
+            "unmerged": self._push_pulls.unmerged,
             "leaving": self._states.leaving,
             "counters": dict(self.counters),
         }
@@ -197,8 +211,13 @@ class Swim:
         self.counters["malformed"] += len(packet.errors)
         if packet.messages:
             self._heard_from(self._states.table.at(source), now)
+        pings = 0
         for message in packet.messages:
-            self._receive(message, source, now)
+            pings += isinstance(message, Ping | IndirectPing)
+            if pings > PINGS_PER_PACKET_MAX and isinstance(message, Ping | IndirectPing):
+                self.counters["pings_refused"] += 1
+            else:
+                self._receive(message, source, now)
         self._states.settle()
 
     def count_refused(self, error: RemoteProtocolError) -> None:
@@ -222,7 +241,7 @@ class Swim:
         elif isinstance(message, Ping) and message.node in {"", self._states.local_name}:
             ack = Ack(message.seq_no)
             reply = self._streams.reply(lambda: ack)
-        elif isinstance(message, User):
+        elif isinstance(message, User) and len(message.body) <= STREAM_USER_SIZE_MAX:
             self._events.append(UserMessage(message.body, None))
         else:
             self.counters["streams_refused"] += 1
@@ -247,6 +266,16 @@ class Swim:
     def push_pull(self, address: Address, *, join: bool, now: float) -> int:
         """An exchange of all state with the member at `address` is under way; it ends as PushPullDone with this id."""
         return self._push_pulls.request(address, join=join, now=self._at(now))
+
+    def ping_by_stream(self, address: Address, name: str, done: Callable[[bool, float], None], now: float) -> None:
+        """Whether the member of this name is at `address` is being asked; `done(is_there, now)` is called once."""
+        local, now = self.local, self._at(now)
+        ping = Ping(self._sequencer.next(), name, local.addr, local.port, local.name)
+
+        def over(_request_id: int, outcome: StreamOutcome, late: float) -> None:
+            done(isinstance(outcome, Ack) and outcome.seq_no == ping.seq_no, late)
+
+        self._streams.open(address, lambda: ping, now + self._common.settings.stream_timeout_s, now, over)
 
     def update_meta(self, meta: bytes, now: float) -> None:
         """This node has this meta, and gossips it with a new incarnation; nothing happens once it is leaving.

@@ -16,9 +16,10 @@ COUNTER_NAMES: Final = (
     "probes",
     "probes_failed",  # nobody reached the member, which thus became suspect
     "probes_by_stream",  # only TCP reached the member: UDP seems to be blocked
+    "pings_refused",  # of one packet, above PINGS_PER_PACKET_MAX
     "relays_refused",  # indirect pings above RELAYS_MAX
     "push_pulls",  # exchanges that were merged
-    "push_pulls_refused",  # exchanges whose protocol versions do not fit
+    "push_pulls_refused",  # exchanges whose protocol versions do not fit, or above the bound of what waits
     "streams_failed",
     "streams_refused",  # requests from elsewhere that got no answer
 )

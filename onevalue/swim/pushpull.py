@@ -1,13 +1,15 @@
 """Push/pull: two members exchange all that they know of all members, over a stream (wire README 3.2 and 4.8).
 
-It owns what is sent, the version check, the merge and the schedule of the periodic exchange. It must not know how a
-stream is opened, nor what the user state means.
+It owns what is sent, the version check, the merge, which goes in slices, and the schedule of the periodic exchange. It
+must not know how a stream is opened, nor what the user state means.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
+from onevalue.swim.backlog import Backlog, Work
 from onevalue.swim.common import Common
 from onevalue.swim.delegate import Delegate
 from onevalue.swim.events import PushPullDone, UserStateReceived
@@ -21,9 +23,13 @@ from onevalue.wire.stream import Outgoing
 LONG_NODES: Final = 64
 """With more members than this, a push/pull takes long to encode."""
 
+CHECK_COST: Final = 0.05
+"""What it costs to look at the versions of a member, beside merging it."""
+
 _SCALE_FROM_NODES: Final = 32
 _TICK: Final = "push/pull tick"
 _NO_VERSIONS: Final = bytes(6)
+_Merged = Callable[[str | None], None]
 
 
 def interval_s(base_s: float, nodes: int) -> float:
@@ -33,22 +39,31 @@ def interval_s(base_s: float, nodes: int) -> float:
     return base_s * (math.ceil(math.log2(nodes) - math.log2(_SCALE_FROM_NODES)) + 1)
 
 
-def version_fault(remote: Sequence[NodeState], local: Sequence[MemberRecord]) -> str | None:
-    """Why the two sides cannot speak with each other, as a sentence; None when they can.
+def version_fault(
+    remote: Sequence[NodeState], local: Sequence[MemberRecord]
+) -> Generator[float, float, str | None]:
+    """Why the two sides cannot speak with each other, as a sentence; None when they can. Yields what it has cost.
 
     All alive members together leave a range of protocol and of delegate versions; every member in any state must at
     present speak a version within it.
     """
-    alive = [node.vsn for node in remote if node.status is NodeStatus.ALIVE and node.vsn]
-    alive += [record.vsn or _NO_VERSIONS for record in local if record.status is NodeStatus.ALIVE]
-    everyone = [(node.name, node.vsn or _NO_VERSIONS) for node in remote]
-    everyone += [(record.name, record.vsn or _NO_VERSIONS) for record in local]
-    for what, first in (("protocol", 0), ("delegate", 3)):
-        low = max((vsn[first] for vsn in alive), default=0)
-        high = min((vsn[first + 1] for vsn in alive), default=255)
-        for name, vsn in everyone:
-            if not low <= vsn[first + 2] <= high:
-                return f"{name!r} speaks {what} version {vsn[first + 2]}, and all members {low} to {high}"
+    alive = chain(
+        (node.vsn for node in remote if node.status is NodeStatus.ALIVE and node.vsn),
+        (record.vsn or _NO_VERSIONS for record in local if record.status is NodeStatus.ALIVE),
+    )
+    low, high = [0, 0], [255, 255]
+    for vsn in alive:
+        low = [max(low[0], vsn[0]), max(low[1], vsn[3])]
+        high = [min(high[0], vsn[1]), min(high[1], vsn[4])]
+        yield CHECK_COST
+    everyone: Iterator[NodeState | MemberRecord] = chain(remote, local)
+    for member in everyone:
+        vsn = member.vsn or _NO_VERSIONS
+        for index, what in enumerate(("protocol", "delegate")):
+            spoken = vsn[3 * index + 2]
+            if not low[index] <= spoken <= high[index]:
+                return f"{member.name!r} speaks {what} version {spoken}, and all members {low[index]} to {high[index]}"
+        yield CHECK_COST
     return None
 
 
@@ -74,6 +89,12 @@ class PushPulls:
         self._streams = streams
         self._delegate = delegate
         self._common = common
+        self._backlog = Backlog(common.timers, "push/pull backlog")
+
+    @property
+    def unmerged(self) -> int:
+        """How many entries wait to be merged."""
+        return len(self._backlog)
 
     def start(self, now: float) -> None:
         """The first periodic exchange comes after a random delay of up to one interval."""
@@ -83,16 +104,18 @@ class PushPulls:
         """An exchange with the member at `address` is under way; PushPullDone is told at its end. Returns its id."""
 
         def done(request_id: int, outcome: StreamOutcome, now: float) -> None:
-            error = self._merge_answer(outcome, join, now)
-            self._common.tell(PushPullDone(request_id, address, join, error))
+            def merged(error: str | None) -> None:
+                self._common.tell(PushPullDone(request_id, address, join, error))
+
+            self._merge_answer(outcome, join, merged, now)
 
         deadline = now + self._common.settings.stream_timeout_s
         return self._streams.open(address, self._own_state(join), deadline, now, done, is_long=self._is_long)
 
     def answer(self, message: PushPull, now: float) -> Outgoing:
-        """The own state as it was before; then that of `message` has been merged, or refused as a whole."""
+        """The own state as it was before; that of `message` is merged from now on, or refused as a whole."""
         reply = self._streams.reply(self._own_state(message.join), is_long=self._is_long)
-        self._merge(message, message.join, now)
+        self._merge(message, message.join, lambda _: None, now)
         return reply
 
     def _interval_s(self) -> float:
@@ -116,30 +139,43 @@ class PushPulls:
         records, user_state = self._states.table.records(), self._delegate.user_state(join)
         return lambda: PushPull(join, tuple(map(as_entry, records)), user_state)
 
-    def _merge_answer(self, outcome: StreamOutcome, join: bool, now: float) -> str | None:
+    def _merge_answer(self, outcome: StreamOutcome, join: bool, merged: _Merged, now: float) -> None:
         if isinstance(outcome, PushPull):
-            return self._merge(outcome, join, now)
-        if isinstance(outcome, StreamFailed):
-            return outcome.reason
-        if isinstance(outcome, Err):
-            return f"the other side answered: {outcome.error}"
-        return f"the other side answered with {type(outcome).__name__}, not with its members"
+            self._merge(outcome, join, merged, now)
+        elif isinstance(outcome, StreamFailed):
+            merged(outcome.reason)
+        elif isinstance(outcome, Err):
+            merged(f"the other side answered: {outcome.error}")
+        else:
+            merged(f"the other side answered with {type(outcome).__name__}, not with its members")
 
-    def _merge(self, message: PushPull, join: bool, now: float) -> str | None:
-        """Every entry has been taken as the message that it amounts to; or nothing, and the reason is returned."""
-        fault = version_fault(message.nodes, self._states.table.records())
+    def _merge(self, message: PushPull, join: bool, merged: _Merged, now: float) -> None:
+        """It is merged behind those that wait, at once if it is short and none does; `merged` is told when it is."""
+        if not self._backlog.add(len(message.nodes), lambda begun: self._merging(message, join, merged, begun), now):
+            self._refuse("too much waits here to be merged", merged)
+
+    def _merging(self, message: PushPull, join: bool, merged: _Merged, now: float) -> Work:
+        """Every entry has been taken as the message that it amounts to; or nothing, because versions do not fit."""
+        fault = yield from version_fault(message.nodes, self._states.table.records())
         if fault is not None:
-            self._common.counters["push_pulls_refused"] += 1
-            return fault
+            self._refuse(fault, merged)
+            return
         for entry in message.nodes:
-            news = as_message(entry, self._states.local_name)
-            if isinstance(news, Alive):
-                self._states.alive(news, now)
-            elif isinstance(news, Suspect):
-                self._states.suspect(news, now)
-            else:
-                self._states.dead(news, now)
+            self._take(as_message(entry, self._states.local_name), now)
+            now = yield 1.0
         self._common.counters["push_pulls"] += 1
         if message.user_state:
             self._common.tell(UserStateReceived(message.user_state, join))
-        return None
+        merged(None)
+
+    def _refuse(self, why: str, merged: _Merged) -> None:
+        self._common.counters["push_pulls_refused"] += 1
+        merged(why)
+
+    def _take(self, news: Alive | Suspect | Dead, now: float) -> None:
+        if isinstance(news, Alive):
+            self._states.alive(news, now)
+        elif isinstance(news, Suspect):
+            self._states.suspect(news, now)
+        else:
+            self._states.dead(news, now)

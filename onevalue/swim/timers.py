@@ -5,6 +5,10 @@ Each key has at most one deadline. The owner asks `next_deadline` and calls `run
 
 import heapq
 from collections.abc import Callable
+from typing import Final
+
+ACTIONS_PER_RUN_MAX: Final = 200
+"""Actions of one run; thousands of suspicions may be due at one moment, and the rest of them has the next run."""
 
 _STALE_MAX = 64  # replaced or cancelled deadlines that may lie in the heap beside as many live ones
 
@@ -42,11 +46,11 @@ class Timers:
         return self._heap[0][0] if self._heap else None
 
     def run(self, now: float) -> None:
-        """Every action due at `now` has been run.
+        """Every action due at `now` has been run, or the first ACTIONS_PER_RUN_MAX of them.
 
         No more of them than waited at the start, so that actions that set themselves anew cannot hold up the owner.
         """
-        for _ in range(len(self._live)):
+        for _ in range(min(len(self._live), ACTIONS_PER_RUN_MAX)):
             at = self.next_deadline()
             if at is None or at > now:
                 return

@@ -99,10 +99,11 @@ class ClusterRoutes:
         """A failed member counts as left, and with prune is forgotten."""
         body = _Body(request, ("name", "prune"))
         name, prune = body.text("name"), body.optional("prune", (bool,), default=False)
-        if all(member.name != name for member in self._context.membership.members()):
+        membership = self._context.membership
+        if all(member.name != name for member in [*membership.members(), *membership.lost()]):
             raise ProblemError(404, f"no member is called {name!r}")
         try:
-            self._context.membership.force_leave(name, prune)
+            membership.force_leave(name, prune)
         except LocalProtocolError as error:
             raise ProblemError(400, str(error)) from None
         return answer_json(request, {"name": name, "prune": prune})

@@ -42,7 +42,7 @@ DEPARTURE (packet-bounds): memberlist allows 40 MiB for each, any depth, and any
 PACKET_DEPTH_MAX = 8
 """How deep compounds and compressed parts of one packet may be nested; real nodes nest two."""
 
-PACKET_PARTS_MAX = 1024
+PACKET_PARTS_MAX = 256
 """Parts of one packet that are looked at, in all its compounds; new agents send at most 255."""
 
 _HINTS: dict[int, str] = {

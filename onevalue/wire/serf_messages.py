@@ -52,6 +52,12 @@ class SerfState:
     events: tuple[EventSlot | None, ...]
     query_ltime: LamportTime
 
+    @property
+    def size(self) -> int:
+        """How many entries its maps and arrays have."""
+        events = sum(len(slot.events) for slot in self.events if slot is not None)
+        return len(self.status_ltimes) + len(self.left_members) + len(self.events) + events
+
 
 @dataclass(frozen=True, slots=True)
 class Query:

@@ -4,8 +4,10 @@ Unless it is encrypted there is no length in front; objects follow each other an
 is fed as bytes come. What stands around a message is `envelope`'s. It must not know what a message means.
 """
 
+from array import array
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias, TypeVar
 
 from onevalue.errors import LocalProtocolError, MislabelledError, RemoteProtocolError
@@ -184,23 +186,38 @@ class StreamDecoder:
         header = yield from self._object(name, PUSH_PULL_HEADER.read)
         _check_count(name, "Nodes", header.nodes, PUSH_PULL_NODES_MAX)
         _check_count(name, "UserStateLen", header.user_state_size, size_max)
-        nodes: list[NodeState] = []
-        while len(nodes) < header.nodes:
-            node = yield from self._object(f"{name} node {len(nodes)}", NODE_STATE.read)
-            nodes.append(node)
+        ends = array("L", [self._pos])
+        while len(ends) <= header.nodes:
+            yield from self._skip(f"{name} node {len(ends) - 1}")
+            ends.append(self._pos)
         user_state = yield from self._take(header.user_state_size)
-        return PushPull(header.join, tuple(nodes), _decode_user_state(user_state))
+        # Read when all is there: else half streams would hold ten times their bytes.
+        nodes = tuple(
+            self._read(f"{name} node {index}", NODE_STATE.read, start, end)
+            for index, (start, end) in enumerate(pairwise(ends))
+        )
+        return PushPull(header.join, nodes, _decode_user_state(user_state))
 
     def _object(self, name: str, read: Callable[[Reader], _T]) -> _Steps[_T]:
         """What `read` makes of the next object, when it is all there."""
+        start = self._pos
+        yield from self._skip(name)
+        return self._read(name, read, start, self._pos)
+
+    def _skip(self, name: str) -> _Steps[None]:
+        """The next object is all there, and passed."""
         try:
             while (end := self._scanner.end(self._data)) is None:
                 yield
-            value = read(Reader(bytes(self._data[self._pos : end])))
         except RemoteProtocolError as error:
             raise RemoteProtocolError(f"{name}: {error}") from None
         self._pos = end
-        return value
+
+    def _read(self, name: str, read: Callable[[Reader], _T], start: int, end: int) -> _T:
+        try:
+            return read(Reader(bytes(self._data[start:end])))
+        except RemoteProtocolError as error:
+            raise RemoteProtocolError(f"{name}: {error}") from None
 
     def _take(self, size: int) -> _Steps[bytes]:
         """The next `size` bytes, when they are all there; a claim above the bound is refused before they come."""

@@ -29,7 +29,7 @@ PURE: dict[str, tuple[str, ...]] = {
 """The pure parts, and the parts of the project that each may import besides itself."""
 
 STANDARD: tuple[str, ...] = (
-    *("abc", "bisect", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "hashlib", "heapq"),
+    *("abc", "array", "bisect", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "hashlib", "heapq"),
     *("hmac", "ipaddress", "itertools", "json", "math", "operator", "re", "struct", "types", "typing", "zlib"),
     *("base64", "binascii", "string"),
 )

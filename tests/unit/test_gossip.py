@@ -223,7 +223,7 @@ class FaultTests(GossipTestCase):
     def test_an_ipv6_socket_reaches_ipv4_in_its_mapped_form(self) -> None:
         """A node that is bound to :: answers those who come by IPv4."""
         for ipv6, sent in [(True, ["::ffff:10.0.0.2", "fe80::2"]), (False, ["10.0.0.2", "fe80::2"])]:
-            udp = Udp(lambda _data, _address: None, ipv6=ipv6)
+            udp = Udp(GossipReactor(), lambda _data, _address: None, ipv6=ipv6)
             port = self.reactor.listenUDP(7946, udp, maxPacketSize=65536)
             for host in ("10.0.0.2", "fe80::2"):
                 udp.send(b"x", (host, 1))

@@ -186,6 +186,15 @@ class AccessTests(Folder):
             self.path.chmod(mode)
             assert read_keys(self.path) == (OLD,)
 
+    def test_a_credential_of_systemd_may_show_a_right_of_the_group(self) -> None:
+        """It stands for an access list; no right of others, nor to write, and nowhere else than in systemd's folder."""
+        self.path.chmod(0o440)
+        assert read_keys(self.path, self.path.parent) == (OLD,)
+        for mode, folder in ((0o440, self.path.parent.parent), (0o444, self.path.parent), (0o460, self.path.parent)):
+            self.path.chmod(mode)
+            with pytest.raises(ConfigError, match="open to others"):
+                read_keys(self.path, folder)
+
     def test_it_belongs_to_root_or_to_who_reads_it(self) -> None:
         """Keys of somebody else may be known to somebody else."""
         self.replace("geteuid", lambda: SOMEBODY)

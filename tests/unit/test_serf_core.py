@@ -11,6 +11,7 @@ from onevalue.errors import ConfigError, LocalProtocolError
 from onevalue.serf import events
 from onevalue.serf.core import Serf
 from onevalue.serf.events import JoinDone, ReceivedEvent, UserEvents
+from onevalue.serf.healing import COUNTER_NAMES as HEALING_NAMES
 from onevalue.serf.intake import COUNTER_NAMES
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks
 from onevalue.serf.members import MemberStatus
@@ -399,7 +400,7 @@ class NonsenseTests(SynchronousTestCase):
         raw = encode_serf(_query()).replace(b"\x91\xa4\x00\x91\xa1x", b"\x91\xa0")
         serf.receive_datagram(encode_packet([encode_message(User(raw))], compress=False, crc=False), PEER, 1.0)
         status = serf.status()
-        assert status["counters"] == {name: serf.counters[name] for name in COUNTER_NAMES}
+        assert status["counters"] == {name: serf.counters[name] for name in (*COUNTER_NAMES, *HEALING_NAMES)}
         assert serf.counters["serf_malformed"] == 1
 
     def test_a_message_with_a_time_out_of_range_is_counted_and_changes_nothing(self) -> None:

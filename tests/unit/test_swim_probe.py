@@ -243,8 +243,8 @@ class RelayTests(SynchronousTestCase):
         """Above RELAYS_MAX they are counted and dropped, until the waiting ones are over."""
         bench = Bench()
         request = IndirectPing(SequenceNumber(1), addr_of("z"), 1, "z", False)
-        for _ in range(RELAYS_MAX // 10 + 1):
-            bench.hear(*[request] * 10)
+        for _ in range(RELAYS_MAX // PINGS_PER_PACKET_MAX + 1):
+            bench.hear(*[request] * PINGS_PER_PACKET_MAX)
         assert bench.swim.status()["relays"] == RELAYS_MAX
         assert bench.swim.counters["relays_refused"] > 0
         bench.wait(1.0)
