@@ -92,10 +92,8 @@ async def test_packets_and_streams_of_strangers_are_refused_and_counted(house: H
     async def counted() -> bool:
         now = await counters(node)
         grown = {name: now[name] - before[name] for name in ("undecipherable", "mislabelled")}
-        enough: bool = (
-            grown["undecipherable"] >= len(undecipherable) + 1 and grown["mislabelled"] >= len(mislabelled) + 2
-        )
-        return enough
+        wanted = {"undecipherable": len(undecipherable) + 1, "mislabelled": len(mislabelled) + 2}
+        return all(grown[name] >= count for name, count in wanted.items())
 
     await eventually(counted, 10, "all are counted by their kind")
     assert list(await node.members()) == ["n"]
