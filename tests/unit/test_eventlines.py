@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.eventlines import PAYLOAD_SHOWN_MAX, write_lines
 from onevalue.loglines import LimitedLog
 from onevalue.serf import events as told
+from onevalue.serf.dispute import Verdict
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.types import LamportTime
@@ -37,6 +38,28 @@ class EventLinesTests(SynchronousTestCase):
         """Whoever has to rename it must find it."""
         [line] = self.lines(told.NameConflict("n1", bytes([10, 0, 0, 9]), 7946))
         assert line == "another node, at 10.0.0.9:7946, calls itself n1 too: give each node its own --name"
+
+    def test_a_verdict_about_the_own_name_says_what_to_do(self) -> None:
+        """Loudly, whoever won."""
+        for verdict, answers, for_us, words in [
+            (Verdict.LOST, 3, 1, "this node LOST its name n1: 1 of 3 members"),
+            (Verdict.WON, 3, 2, "this node keeps its name n1, say 2 of 3 members"),
+            (Verdict.UNDECIDED, 0, 0, "no member could say whose the name n1 is"),
+        ]:
+            [line] = self.lines(told.NameJudged(verdict, answers, for_us, ("10.0.0.9", 7946)))
+            assert line.startswith(words)
+            assert "10.0.0.9:7946" in line
+
+    def test_a_member_that_is_back_says_how_long_it_was_gone(self) -> None:
+        """In seconds; who is new does not."""
+        member = SerfMember("n2", bytes([10, 0, 0, 2]), 7946, {}, MemberStatus.ALIVE, False, LamportTime(1), 0.0)
+        for failed_s, more in [(None, ""), (12.34, ", 12.3 s after it failed")]:
+            assert self.lines(told.MemberJoin(member, failed_s)) == [f"member joined: n2 at 10.0.0.2:7946{more}"]
+
+    def test_refused_packets_tell_where_they_came_from(self) -> None:
+        """With the reason: a wrong key is found by this line."""
+        [line] = self.lines(told.PacketRefused(("10.0.0.9", 7946), "no key of the ring decrypts it"))
+        assert line == "a packet from 10.0.0.9:7946 was refused: no key of the ring decrypts it"
 
     def test_payloads_are_text(self) -> None:
         """What is not UTF-8 or not printable is replaced, and what is long is cut."""

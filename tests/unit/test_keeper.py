@@ -57,6 +57,16 @@ class KeeperTests(SynchronousTestCase):
         self.keeper = Keeper(reactor=self.clock, store=self.store, membership=self.membership, journal=self.journal)
         self.keeper.startService()
 
+    def test_who_is_lost_stays_a_peer(self) -> None:
+        """It failed long ago and is no member any more; but after a restart it is looked for all the same."""
+        self.membership.set_members(make_member("n1"), make_member("n2"), make_member("n3", status=Status.FAILED))
+        self.membership.lost_members = [make_member("n3", status=Status.FAILED)]
+        self.membership.set_members(make_member("n1"), make_member("n2"))
+        assert self.journal.peers[-1] == ["n2", "n3"]
+        self.membership.lost_members = []
+        self.membership.set_members(make_member("n1"), make_member("n2"))
+        assert self.journal.peers[-1] == ["n2"]
+
     def test_learnt_states_are_kept(self) -> None:
         """With their source; own writes were durable before anybody saw them, and are not kept again."""
         self.store.merge(State(Generation(1), 5), Source.EVENT)

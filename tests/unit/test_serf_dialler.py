@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SerfSettings
 from onevalue.errors import ConfigError
-from onevalue.serf.dialler import ADDRESSES_PER_TARGET_MAX, TARGETS_MAX, Dialler
+from onevalue.serf.dialler import ADDRESSES_PER_TARGET_MAX, ATTEMPTS_MAX, TARGETS_MAX, Dialler
 from onevalue.types import Address
 
 OWN: Address = ("10.0.0.1", 7946)
@@ -33,6 +33,16 @@ class DiallerTests(SynchronousTestCase):
         dialler = _dialler("a", "b", "a")
         assert dialler.due(0.0) == ["a", "b"]
         assert dialler.due(1000.0) == []
+        assert dialler.next_deadline() is None
+
+    def test_only_so_many_are_dialled_at_the_same_time(self) -> None:
+        """The first of the list first; each that is over makes room for another."""
+        texts = [f"n{index}" for index in range(ATTEMPTS_MAX + 2)]
+        dialler = _dialler(*texts)
+        assert dialler.due(0.0) == texts[:ATTEMPTS_MAX]
+        assert (dialler.due(1.0), dialler.next_deadline()) == ([], None)
+        dialler.over("n3", 1.0)
+        assert dialler.due(1.0) == [texts[ATTEMPTS_MAX]]
         assert dialler.next_deadline() is None
 
     def test_pauses_double_from_a_quarter_of_a_second_to_half_a_minute_for_ever(self) -> None:

@@ -1,8 +1,11 @@
 """The probe cycle of wire README 4.3: every way in which it ends, what it costs in health, and pinging for others."""
 
+from itertools import pairwise
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SwimSettings
+from onevalue.swim.core import PINGS_PER_PACKET_MAX
 from onevalue.swim.events import AckReceived, MemberSuspected
 from onevalue.swim.relay import RELAYS_MAX
 from onevalue.types import Incarnation, SequenceNumber
@@ -50,6 +53,20 @@ class DirectTests(SynchronousTestCase):
         assert bench.swim.health_score == 2
         bench.wait(0.4)
         assert bench.sent_of(IndirectPing) == []
+
+    def test_a_member_that_is_wanted_soon_is_probed_next_but_not_always(self) -> None:
+        """Every other probe at most is out of turn, however often that is asked for; unknown names change nothing."""
+        bench = Bench("bcde")
+        probed: list[str] = []
+        for _ in range(8):
+            bench.swim.probe_soon("nobody")
+            bench.swim.probe_soon("c")
+            ping = _begin(bench)
+            probed.append(ping.node)
+            bench.hear(Ack(ping.seq_no), source=address_of(ping.node))
+        assert probed.count("c") >= 4
+        assert len(set(probed)) > 2
+        assert all("c" in pair for pair in pairwise(probed))
 
     def test_acks_are_matched_by_number_alone(self) -> None:
         """A strange number is ignored, and the second ack of a number too."""
