@@ -12,12 +12,11 @@ from typing import Final
 
 from onevalue.config import SerfSettings, SwimSettings
 from onevalue.errors import LocalProtocolError, RemoteProtocolError
-from onevalue.serf import events
 from onevalue.serf.answering import ReceivedQuery
 from onevalue.serf.asking import Question
 from onevalue.serf.broadcasts import Broadcasts
 from onevalue.serf.coordinates import CoordinateClient
-from onevalue.serf.dispute import ConflictMemory, Dispute, OwnName
+from onevalue.serf.dispute import Dispute
 from onevalue.serf.events import JoinDone, LeaveDone, SerfEvent
 from onevalue.serf.healing import Healing
 from onevalue.serf.intake import Intake
@@ -25,6 +24,7 @@ from onevalue.serf.keys import KeyAction
 from onevalue.serf.lamport import Clocks
 from onevalue.serf.leave import GracefulLeave, LeaveStage
 from onevalue.serf.members import MemberStatus, SerfMember
+from onevalue.serf.names import Names
 from onevalue.serf.news import take_in
 from onevalue.serf.queries import Queries
 from onevalue.serf.roster import Roster
@@ -131,16 +131,7 @@ class Serf:
         )
         self._healing = Healing(self._roster, self.swim, settings, self._timers, rng, self._events.append)
         self._coordinates = CoordinateClient(name, rng)
-        self._conflicts = ConflictMemory()
-        self._own_name = OwnName(
-            name=name,
-            address=self.swim.local.address,
-            timers=self._timers,
-            ask=self._queries.ask_for,
-            voters=lambda: self._queries.present - 1,
-            insist=self.swim.insist,
-            judged=self._name_judged,
-        )
+        self._names = Names(self.swim, self._queries, self._timers, self._events.append)
 
     # What the shell hands in
 
@@ -237,7 +228,7 @@ class Serf:
     @property
     def dispute(self) -> Dispute | None:
         """About the name of this node, if another node has it too."""
-        return self._own_name.dispute
+        return self._names.dispute
 
     def status(self) -> dict[str, object]:
         """What people may want to see of the engine."""
@@ -410,7 +401,7 @@ class Serf:
             case AckReceived() | MemberForgotten():
                 self._take_coordinate(event)
             case NameConflict():
-                self._name_conflict(event, now)
+                self._names.conflict(event, now)
             case LeaveSent():
                 if self._leave.stage is LeaveStage.DEPARTURE:
                     self._leave_on(now)
@@ -433,16 +424,6 @@ class Serf:
             self._intake.announce_join(now)
         self._events.append(JoinDone(done.request_id, done.address, done.error))
 
-    def _name_conflict(self, conflict: NameConflict, now: float) -> None:
-        """The own name is disputed; or another's, who may have moved: then it is seen soon that the old one is gone."""
-        name, other = conflict.existing.name, to_address(conflict.addr, conflict.port)
-        if name == self.name:
-            self._own_name.disputed(other, now)
-        else:
-            self.swim.probe_soon(name)
-        if self._conflicts.is_news(name, other, now):
-            self._events.append(events.NameConflict(name, conflict.addr, conflict.port))
-
     def _take_coordinate(self, event: AckReceived | MemberForgotten) -> None:
         """A member has acked a ping, and told where it stands, or is forgotten; what makes no sense is left out."""
         if isinstance(event, MemberForgotten):
@@ -452,10 +433,6 @@ class Serf:
                 self._coordinates.update(event.member.name, decode_coordinate(event.payload), event.rtt_s)
             except RemoteProtocolError:
                 self.swim.counters["malformed"] += 1
-
-    def _name_judged(self, dispute: Dispute) -> None:
-        judged = events.NameJudged(dispute.verdict, dispute.answers, dispute.for_us, dispute.address)
-        self._events.append(judged)
 
     def _leave_on(self, now: float) -> None:
         """The present stage of the leave is finished, or has had its time; the next one begins."""
