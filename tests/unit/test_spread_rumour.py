@@ -1,6 +1,8 @@
 """Rumours: which states leave as value events, how fast, and which events travel on."""
 
+import json
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -13,9 +15,10 @@ from onevalue.member import Status, UserEvent
 from onevalue.options import NAME_LENGTH_MAX
 from onevalue.serf.lamport import LAMPORT_TIME_MAX
 from onevalue.spread.admission import GENERATION_LEAP_MAX
-from onevalue.spread.core import DIRECT_COPIES_BURST
+from onevalue.spread.core import DIRECT_COPIES_BURST, QUERY_ANSWER_SIZE_MAX, Spread
 from onevalue.spread.rumour import EVENT_NAME, EVENT_SIZE_MAX, TokenBucket, decode_event, encode_event
-from onevalue.store import GENERATION_MAX, VALUE_MIN, Source, State
+from onevalue.store import GENERATION_MAX, VALUE_MIN, Source, State, Store
+from onevalue.types import Generation
 from onevalue.wire.serf_codec import encode_serf
 from onevalue.wire.serf_messages import UserEventMessage
 from tests.spread_rig import Node, member, members, state
@@ -321,3 +324,28 @@ class BucketTests(SynchronousTestCase):
                 taken += bucket.take(1000, now)
                 now = bucket.next_token()
             assert math.isclose(taken, burst + 60.0 * rate, rel_tol=0.001, abs_tol=1.0)
+
+
+class QueryTests(SynchronousTestCase):
+    """What a node says to the query `onevalue`."""
+
+    def test_the_answer_tells_the_state(self) -> None:
+        """With its tag, by which people see who holds the same."""
+        store = Store(State(Generation(3), 7, "n2", 1.5))
+        spread = Spread(name="n1", store=store, settings=SpreadSettings(), rng=random.Random(1))
+        assert json.loads(spread.answer_query(b"whatever")) == {
+            "generation": 3,
+            "learning": False,
+            "origin": "n2",
+            "tag": store.current.tag,
+            "time": 1.5,
+            "value": 7,
+        }
+
+    def test_what_does_not_fit_is_left_out(self) -> None:
+        """The tag never is."""
+        store = Store(State(Generation(3), 7, "€" * 256, 1.5))
+        spread = Spread(name="n1", store=store, settings=SpreadSettings(), rng=random.Random(1))
+        answer = spread.answer_query(b"")
+        assert len(answer) <= QUERY_ANSWER_SIZE_MAX
+        assert sorted(json.loads(answer)) == ["generation", "learning", "tag", "value"]
