@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+WORKERS ?= 3
 
 .PHONY: run demo test unit e2e lint format bench package clean
 
@@ -18,8 +19,9 @@ test: unit e2e ## all tests: the unit tests by trial, then everything by pytest
 unit: $(VENV)/installed-test
 	$(BIN)/python -m twisted.trial --temp-directory=_trial_temp tests.unit
 
-e2e: $(VENV)/installed-test
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+e2e: $(VENV)/installed-test ## everything by pytest, side by side, with coverage; then what is measured, alone
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --ignore=tests/e2e/test_stalls.py
+	$(BIN)/python -m pytest tests/e2e/test_stalls.py
 
 lint: $(VENV)/installed-lint $(VENV)/installed-test ## style, types
 	$(BIN)/ruff check .

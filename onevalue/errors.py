@@ -7,7 +7,8 @@ OneValueError
 │   ├── MislabelledError     what came is of another cluster
 │   └── UndecipherableError  what came is encrypted or signed with no key of ours, or not at all
 ├── KeyChangeError           a key cannot be installed, used or removed; the keyring is as it was
-├── LocalProtocolError       we asked our own core for nonsense; a bug on our side
+├── LocalProtocolError       we asked our own core for nonsense; a bug on our side, or of who told us to ask
+│   └── BusyError            too much of it is under way; ask again
 └── WriteRefusedError        an own write was not made; nothing changed
     ├── NotReadyError        the node is still learning, or stopping; try again after `retry_after_s`
     ├── ConflictError        a conditional write lost its race to another state
@@ -48,6 +49,10 @@ class KeyChangeError(OneValueError):
 
 class LocalProtocolError(OneValueError):
     """The core was called in a way that its contract rules out; no state has changed."""
+
+
+class BusyError(LocalProtocolError):
+    """As much is under way as there may be; nothing has begun, and later it may."""
 
 
 class WriteRefusedError(OneValueError):

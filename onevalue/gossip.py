@@ -97,17 +97,24 @@ class GossipService(Service):
             reactor=reactor,
             dialler=dialler,
             lines=self._lines,
-            begin=lambda address: serf.join(address, reactor.seconds()),
+            begin=lambda address, name: serf.join(address, reactor.seconds(), name),
             changed=self._joining_changed,
         )
-        self._inquiries = Inquiries(reactor=reactor, serf=serf, lines=self._lines, drain=self._drain, keep=keep_keys)
+        self._inquiries = Inquiries(
+            reactor=reactor,
+            serf=serf,
+            lines=self._lines,
+            drain=self._drain,
+            keep=keep_keys,
+            keys=lambda: () if envelope.keyring is None else envelope.keyring.keys,
+        )
         self._udp = Udp(reactor, self._datagram_received, ipv6=":" in bind[0])
         self._ports: list[Any] = []  # IListeningPort of UDP and TCP, which annotate stopListening differently
         self._timer: IDelayedCall | None = None
         self._timer_at: float | None = None
         self._timer_pause_s = TIMER_PAUSE_MIN_S
         self._views = MemberViews()
-        self._telling = Telling(reactor, lambda: serf.remembered, self._tell_members)
+        self._telling = Telling(reactor, lambda: serf.remembered, lambda: (self._tell_dialler, *self._member_observers))
         self._draining = False
         self._left: Deferred[None] | None = None
         self._leave_is_done = False
@@ -196,7 +203,12 @@ class GossipService(Service):
 
     def observe_members(self, observer: Callable[[], None]) -> None:
         """See IMembership."""
-        self._member_observers.append(observer)
+
+        def guarded() -> None:
+            with self._guarded("telling of members"):
+                observer()
+
+        self._member_observers.append(guarded)
 
     def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
         """See IMembership."""
@@ -385,12 +397,9 @@ class GossipService(Service):
             case _:
                 self._telling.changed()
 
-    def _tell_members(self) -> None:
+    def _tell_dialler(self) -> None:
         alive = [m for m in self.members() if m.status is Status.ALIVE and m.name != self.local_name]
         self._dialler.observe(_addresses(alive), self._reactor.seconds())
-        for observer in tuple(self._member_observers):
-            with self._guarded("telling of members"):
-                observer()
 
     def _tell_events(self, event: told.UserEvents) -> None:
         events = [UserEvent(each.name, each.payload, each.raw, each.relay_wanted) for each in event.events]

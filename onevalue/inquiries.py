@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred, DeferredLock, succeed
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
@@ -48,16 +49,25 @@ class Inquiries:
         lines: for the log.
         drain: what the core has to send is sent.
         keep: see there; None if nothing is kept.
+        keys: those that count at present.
     """
 
     def __init__(
-        self, *, reactor: Reactor, serf: Serf, lines: LimitedLog, drain: Callable[[], None], keep: Keep | None
+        self,
+        *,
+        reactor: Reactor,
+        serf: Serf,
+        lines: LimitedLog,
+        drain: Callable[[], None],
+        keep: Keep | None,
+        keys: Callable[[], Sequence[bytes]],
     ) -> None:
         self._reactor = reactor
         self._serf = serf
         self._lines = lines
         self._drain = drain
         self._keep = keep
+        self._keys = keys
         self._keeping = DeferredLock()  # a write that took too long may still be under way
         self._queries: dict[int, _Query] = {}
         self._key_requests: dict[int, Deferred[KeyResult]] = {}
@@ -144,7 +154,7 @@ class Inquiries:
         kept: Deferred[None] = succeed(None) if self._keep is None else self._write(self._keep, change.keys)
 
         def over(result: Failure | None) -> None:
-            error = None if result is None else result.getErrorMessage() or "the disk does not take it"
+            error = None if result is None else result.getErrorMessage()
             if error is None:
                 prints = [fingerprint(key) for key in change.keys]
                 line = "the keyring has changed: primary key {primary}, others {others}"
@@ -157,9 +167,32 @@ class Inquiries:
         kept.addBoth(over)
 
     def _write(self, keep: Keep, keys: Sequence[bytes]) -> Deferred[None]:
-        pool = self._reactor.getThreadPool()
-        written: Deferred[None] = self._keeping.run(deferToThreadPool, self._reactor, pool, keep, keys)
-        return written.addTimeout(KEEPING_TIME_MAX_S, self._reactor)
+        """Fires when the keys are on disk, or with the reason why not, in time; one writing follows the other."""
+        told: Deferred[None] = Deferred()
+
+        def written(result: Failure | None) -> None:
+            if not told.called:
+                told.callback(result)  # a Failure fires the errbacks
+            elif result is None:  # too late: it was said not to count, so what counts is written again
+                self._keeping.run(self._write_what_counts, keep).addErrback(self._not_kept)
+
+        self._keeping.run(self._in_thread, keep, keys).addBoth(written)
+        return told.addTimeout(KEEPING_TIME_MAX_S, self._reactor, onTimeoutCancel=_too_slow)
+
+    def _write_what_counts(self, keep: Keep) -> Deferred[None]:
+        # In the next turn: what was written just before this begins to count in the present one.
+        later = deferLater(self._reactor, 0, self._keys)
+        return later.addCallback(lambda keys: self._in_thread(keep, keys))
+
+    def _in_thread(self, keep: Keep, keys: Sequence[bytes]) -> Deferred[None]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), keep, keys)
+
+    def _not_kept(self, failure: Failure) -> None:
+        self._lines.error("the keyring on disk is not the one that counts: {why}", why=failure.getErrorMessage())
+
+
+def _too_slow(_: Failure | None, seconds: float) -> Failure:
+    return Failure(TimeoutError(f"the disk did not take it within {seconds:g} s"))
 
 
 def _key_result(outcome: told.KeyOutcome) -> KeyResult:

@@ -31,7 +31,8 @@ class Joiner:
         reactor: its clock, resolver and threads.
         dialler: the join addresses.
         lines: for a line when a join address begins to answer, or ceases to.
-        begin: a push/pull with an address begins; returns its id, of which `ended` is told later.
+        begin: a push/pull with an address begins, if a node there has this name, unless that is ""; returns its id, of
+            which `ended` is told later.
         changed: called after each step that the rest of the engine must look at.
     """
 
@@ -41,7 +42,7 @@ class Joiner:
         reactor: Reactor,
         dialler: Dialler,
         lines: LimitedLog,
-        begin: Callable[[Address], int],
+        begin: Callable[[Address, str], int],
         changed: Callable[[], None],
     ) -> None:
         self._reactor = reactor
@@ -79,23 +80,24 @@ class Joiner:
             lookup.cancel()
 
     def _attempt(self, text: str, choose: Choose) -> Deferred[Errors]:
-        """One push/pull with each chosen address of a host; fires with what came of them."""
-        host, port = split_host_port(text, GOSSIP_PORT_DEFAULT)
+        """One push/pull with each chosen address of a host, or `NAME/HOST`; fires with what came of them."""
+        name, _, where = text.rpartition("/")
+        host, port = split_host_port(where, GOSSIP_PORT_DEFAULT)
         lookup = self._resolver.resolve(host)
         self._lookups.append(lookup)
 
         def found(hosts: list[str]) -> Deferred[Errors]:
             self._lookups.remove(lookup)
             addresses = choose([(host, port) for host in hosts])
-            answers = _gathered([self._push_pull(address) for address in ([] if self._stopped else addresses)])
+            answers = _gathered([self._push_pull(address, name) for address in ([] if self._stopped else addresses)])
             self._changed()
             return answers if hosts else succeed(["its name has no address"])
 
         return lookup.addCallback(found)
 
-    def _push_pull(self, address: Address) -> Deferred[Errors]:
+    def _push_pull(self, address: Address, name: str) -> Deferred[Errors]:
         answered: Deferred[Errors] = Deferred()
-        self._waiting[self._begin(address)] = answered
+        self._waiting[self._begin(address, name)] = answered
         return answered
 
     def _dialled(self, result: Errors | Failure, target: str) -> None:

@@ -4,13 +4,15 @@ Learnt states, the peers that are known, and the Lamport clocks are journalled b
 them, and the cluster tells them again. It must not know how any of it was learnt.
 """
 
+from itertools import islice
+
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from onevalue.journal import IJournal, LamportClocks, Peer
+from onevalue.journal import PEERS_MAX, IJournal, LamportClocks, Peer
 from onevalue.membership import IMembership, Member, Status
 from onevalue.store import Change, Source, Store
 
@@ -63,7 +65,7 @@ class Keeper(Service):
         seen = {member.name: member for member in others}
         # Who left on purpose is no peer to look for; who failed is, however long ago. Peers of the last run stay until
         # they are seen, behind those who were; who is forgotten after that is none either.
-        peers = {m.name: self._peer(m) for m in others if m.status is not Status.LEFT}
+        peers = {m.name: self._peer(m) for m in islice((m for m in others if m.status is not Status.LEFT), PEERS_MAX)}
         known = {**self._seen, **seen}
         peers |= {name: peer for name, peer in self._peers.items() if name not in known}
         self._seen = seen

@@ -105,7 +105,12 @@ def choose_keys(given: tuple[bytes, ...], kept: tuple[bytes, ...] | None) -> tup
     """
     if kept is None:
         return given, None
-    if not given or given[0] in kept:
+    if not given:
+        return kept, (
+            "no --key-file is given, but a keyring is kept from before, so the node goes on with its keys (primary:"
+            f" {fingerprint(kept[0])}). To go back to plain, take the cluster back in the three steps, and remove it"
+        )
+    if given[0] in kept:
         return kept, None
     return kept, (
         f"the primary key of --key-file (fingerprint {fingerprint(given[0])}) is not in the kept keyring, which is used"

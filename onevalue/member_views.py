@@ -19,30 +19,22 @@ _STATUS = {
 
 
 class MemberViews:
-    """The views of the last look."""
+    """The views of the last look, and of what they are."""
 
     def __init__(self) -> None:
-        self._views: dict[str, tuple[SerfMember, Member]] = {}
+        self._seen: dict[str, SerfMember] = {}
+        self._views: dict[str, Member] = {}
 
     def of(self, members: Sequence[SerfMember]) -> list[Member]:
         """A view of each member that has a status, in their order; the same as before of one that looks as before."""
-        known = self._views
-        self._views = {
-            member.name: _renewed(known.get(member.name), member) for member in members if member.status in _STATUS
-        }
-        return [view for _, view in self._views.values()]
+        self._views = {member.name: self._view(member) for member in members if member.status in _STATUS}
+        self._seen = {member.name: member for member in members}
+        return list(self._views.values())
 
-
-def _renewed(known: tuple[SerfMember, Member] | None, member: SerfMember) -> tuple[SerfMember, Member]:
-    if known is None:
-        return member, _view(member)
-    before, view = known
-    if before is member:
-        return known
-    renewed = _view(member)
-    return member, view if view == renewed else renewed
-
-
-def _view(member: SerfMember) -> Member:
-    host, port = to_address(member.addr, member.port)
-    return Member(member.name, host, port, _STATUS[member.status], member.suspect, member.tags)
+    def _view(self, member: SerfMember) -> Member:
+        before = self._views.get(member.name)
+        if before is not None and self._seen.get(member.name) is member:
+            return before
+        host, port = to_address(member.addr, member.port)
+        view = Member(member.name, host, port, _STATUS[member.status], member.suspect, member.tags)
+        return before if before == view else view

@@ -7,13 +7,14 @@ import random
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 
-from onevalue import __version__
+from onevalue import __version__, process
 from onevalue.addresses import Placement, host_port, http_open_to_others, http_tag, split_host_port
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, Broadcaster, quiet_client
 from onevalue.config import GOSSIP_PORT_DEFAULT
@@ -27,8 +28,9 @@ from onevalue.keyfile import KeyringFile, choose_keys
 from onevalue.node import Node, Stop
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.core import Serf
-from onevalue.serf.dialler import TARGETS_MAX, Dialler
+from onevalue.serf.dialler import Dialler
 from onevalue.serf.lamport import Clocks
+from onevalue.serf.members import SerfMember, missing_member
 from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import HTTP_TAG
@@ -66,9 +68,11 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it: only here, when it is wanted
 
     try:
-        return build_node(options["config"], reactor)
+        node = build_node(options["config"], reactor)
     except (JournalError, ConfigError) as error:
         raise SystemExit(f"onevalue: {error}") from None
+    process.prepare()
+    return node
 
 
 def build_node(config: NodeConfig, reactor: Reactor) -> Node:
@@ -85,11 +89,12 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     journal: IJournal = NullJournal() if config.data_dir is None else open_journal(config.data_dir, reactor)
     store = Store(journal.contents.state or State(Generation(0), config.initial))
     rng = random.Random()  # noqa: S311  # picks members and delays; keys and nonces never come from here
-    targets = _targets(config, journal.contents.peers)
+    peers = journal.contents.peers
+    targets = [*config.join, *_peer_targets(config, peers)]
     signer = Signer(envelope, secrets.token_bytes)
     settings = replace(config.spread, originals=not envelope.encrypts)
     spread = Spread(name=config.name, store=store, settings=settings, rng=rng)
-    gossip = _gossip(config, journal, targets, envelope, keep_keys, reactor, rng)
+    gossip = _gossip(config, journal, envelope, keep_keys, reactor, rng)
     writer = Writer(store=store, journal=journal, spread=spread, clock=reactor.seconds, wall_clock=time.time)
     web = WebService(
         reactor,
@@ -143,13 +148,13 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
 def _gossip(
     config: NodeConfig,
     journal: IJournal,
-    targets: Sequence[str],
     envelope: Envelope,
     keep_keys: Keep | None,
     reactor: Reactor,
     rng: random.Random,
 ) -> GossipService:
     placement = config.placement
+    peers = _peer_targets(config, journal.contents.peers)
     kept = journal.contents.clocks
     times = None if kept is None else (kept.member, kept.event, kept.query)
     clocks = None if times is None else Clocks(*map(LamportTime, times))
@@ -164,12 +169,14 @@ def _gossip(
         clocks=clocks,
         held_events=[EVENT_NAME],
         envelope=envelope,
+        lost=_lost(journal.contents.peers),
     )
     return GossipService(
         reactor=reactor,
         name=config.name,
         serf=serf,
-        dialler=Dialler(targets, config.serf, _own(placement)),
+        # In any order: of a cluster that starts anew, not all are to dial the same ones first.
+        dialler=Dialler(config.join, config.serf, _own(placement), dict(rng.sample(list(peers.items()), len(peers)))),
         bind=(placement.bind_host, placement.bind_port),
         stream_time_max_s=config.swim.stream_timeout_s,
         envelope=envelope,
@@ -215,11 +222,20 @@ def _own(placement: Placement) -> list[Address]:
     ]
 
 
-def _targets(config: NodeConfig, peers: Sequence[Peer]) -> list[str]:
-    """Whom to dial: the join addresses, and as many peers of the last run as there is room for."""
+def _peer_targets(config: NodeConfig, peers: Sequence[Peer]) -> dict[str, Address]:
+    """The peers of the last run whom no join address names, as the dialler wants them."""
     joined = {host_port(*split_host_port(text, GOSSIP_PORT_DEFAULT)) for text in config.join}
-    known = [host_port(peer.address, peer.port) for peer in peers]
-    return [*config.join, *(address for address in known if address not in joined)][:TARGETS_MAX]
+    known = {f"{peer.name}/{host_port(peer.address, peer.port)}": (peer.address, peer.port) for peer in peers}
+    return {text: address for text, address in known.items() if host_port(*address) not in joined}
+
+
+def _lost(peers: Sequence[Peer]) -> list[SerfMember]:
+    """The peers of the last run as the core wants them; without any whose address somebody has spoilt."""
+    found = []
+    for peer in peers:
+        with suppress(ValueError):
+            found.append(missing_member(peer.name, (peer.address, peer.port)))
+    return found
 
 
 def exposure(placement: Placement, http: str, envelope: Envelope) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from onevalue.config import SerfSettings
-from onevalue.errors import LocalProtocolError
+from onevalue.errors import BusyError, LocalProtocolError
 from onevalue.serf.filters import FILTERS_MAX, check_expression
 from onevalue.serf.lamport import LamportClock
 from onevalue.swim.members import MEMBERS_MAX
@@ -19,7 +19,14 @@ from onevalue.wire.serf_codec import encode_serf
 from onevalue.wire.serf_messages import Query, QueryResponse
 
 QUERIES_MAX: Final = 64
-"""Own queries under way at once."""
+"""Own queries under way at once that somebody asked for."""
+
+INTERNAL_QUERIES_MAX: Final = 16
+"""And of Serf's own, about keys and names, for which there is always room beside the others."""
+
+INTERNAL_PREFIX: Final = "_serf_"
+PING: Final = "_serf_ping"
+"""The one of Serf's own queries that anybody may ask."""
 
 QUERY_TIME_MAX_S: Final = 600.0
 """The longest time of a query, own or of others."""
@@ -61,6 +68,11 @@ class Question:
     ack: bool = False
     relay_factor: int = 0
     timeout_s: float | None = None
+
+
+def is_internal(name: str) -> bool:
+    """It is one of Serf's own queries, which only the core asks."""
+    return name.startswith(INTERNAL_PREFIX) and name != PING
 
 
 class Collector(Protocol):
@@ -128,7 +140,8 @@ class Asking:
             now: seconds.
 
         Raises:
-            LocalProtocolError: too long, too many at once, a number out of range, a wrong expression; nothing changed.
+            LocalProtocolError: too long, a number out of range, a wrong expression; nothing changed.
+            BusyError: one of these: there are too many at once.
         """
         query = self._query(question, timeout_s if question.timeout_s is None else question.timeout_s)
         raw = encode_serf(query)
@@ -137,8 +150,10 @@ class Asking:
                 f"query {question.name!r} has {len(raw)} bytes with its payload and filters; "
                 f"at most {self._settings.query_size_max} fit"
             )
-        if len(self._queries) >= QUERIES_MAX:
-            raise LocalProtocolError(f"{QUERIES_MAX} queries are under way already: wait for their end")
+        limit = INTERNAL_QUERIES_MAX if is_internal(question.name) else QUERIES_MAX
+        alike = [own for own in self._queries.values() if is_internal(own.query.name) == is_internal(question.name)]
+        if len(alike) >= limit:
+            raise BusyError(f"{limit} queries are under way already: wait for their end")
         self._queries[_key(query)] = _OwnQuery(query, collector)
         self._timers.set(_timer(query), now + query.timeout_ns / _NS, lambda late: self.end(query, late))
         return query, raw

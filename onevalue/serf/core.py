@@ -77,6 +77,7 @@ class Serf:
         clocks: Clocks | None = None,
         held_events: Sequence[str] = (),
         envelope: Envelope | None = None,
+        lost: Sequence[SerfMember] = (),
     ) -> None:
         """A node that has not started.
 
@@ -91,15 +92,17 @@ class Serf:
             clocks: where the clocks stood before a restart; what is older is not delivered again.
             held_events: names of user events that are not sent on by this core, but told with `relay_wanted`.
             envelope: label and keys of the cluster.
+            lost: who is looked for from the start, those before whom others are to be dropped last.
         """
         self.name = name
         self._now = float("-inf")
         self._events: deque[SerfEvent] = deque()
         self._timers = Timers()
         self._backlog = Backlog(self._timers, "state backlog")
-        self._joins: dict[int, None] = {}
+        self._joins: dict[int, int] = {}  # by the ids of their push/pulls
+        self._joins_begun = 0
         self._leave = GracefulLeave(settings)
-        self._roster = Roster(settings)
+        self._roster = Roster(settings, lost=lost)
         self._broadcasts = Broadcasts(swim_settings)
         envelope = envelope or Envelope()
         self.swim = Swim(
@@ -172,14 +175,13 @@ class Serf:
         now = self._clamp(now)
         self.swim.handle_timer(now)
         self._timers.run(now)
-        self._healing.tell_reaped(self._roster.prunes_due(now))
         self._settle(now)
 
     # What the shell pulls out
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` is to be called next, seconds; None before the start."""
-        deadlines = (self.swim.next_deadline(), self._timers.next_deadline(), self._roster.next_deadline())
+        deadlines = (self.swim.next_deadline(), self._timers.next_deadline())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
@@ -249,13 +251,24 @@ class Serf:
 
     # What the owner wants
 
-    def join(self, address: Address, now: float) -> int:
-        """A push/pull with this address has begun; a JoinDone event with the returned id tells how it ended."""
+    def join(self, address: Address, now: float, name: str = "") -> int:
+        """A push/pull with this address has begun; a JoinDone event with the returned id tells how it ended.
+
+        With a name the node there is first asked whether it is its own; if it is not, that is an error.
+        """
         now = self._clamp(now)
-        request_id = self.swim.push_pull(address, join=True, now=now)
-        self._joins[request_id] = None
+        self._joins_begun += 1
+        join_id = self._joins_begun
+
+        def begun(request_id: int | None) -> None:
+            if request_id is None:
+                self._events.append(JoinDone(join_id, address, f"no node there answers to the name {name}"))
+            else:
+                self._joins[request_id] = join_id
+
+        self._healing.dial(address, name, begun, now)
         self._settle(now)
-        return request_id
+        return join_id
 
     def user_event(
         self,
@@ -406,8 +419,9 @@ class Serf:
                 if self._leave.stage is LeaveStage.DEPARTURE:
                     self._leave_on(now)
             case _:
-                if (told := take_in(event, self._roster, now)) is not None:
+                for told in take_in(event, self._roster, now):
                     self._healing.notice(told)
+                    self._intake.notice(told)
                     self._events.append(told)
 
     def _merge_state(self, state: UserState, now: float) -> None:
@@ -417,12 +431,12 @@ class Serf:
 
     def _push_pull_done(self, done: PushPullDone, now: float) -> None:
         """Only joins that were asked for are told; periodic exchanges and reconnects are this core's own affair."""
-        if done.request_id not in self._joins:
+        join_id = self._joins.pop(done.request_id, None)
+        if join_id is None:
             return
-        del self._joins[done.request_id]
         if done.error is None and self._leave.stage is LeaveStage.STAYING:
             self._intake.announce_join(now)
-        self._events.append(JoinDone(done.request_id, done.address, done.error))
+        self._events.append(JoinDone(join_id, done.address, done.error))
 
     def _take_coordinate(self, event: AckReceived | MemberForgotten) -> None:
         """A member has acked a ping, and told where it stands, or is forgotten; what makes no sense is left out."""

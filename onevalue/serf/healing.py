@@ -13,7 +13,7 @@ from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.serf.roster import Roster
 from onevalue.swim.core import Swim
 from onevalue.swim.timers import Timers
-from onevalue.types import Rng
+from onevalue.types import Address, Rng
 
 COUNTER_NAMES: Final = (
     "serf_flaps",  # members that were back soon after they had failed
@@ -32,6 +32,8 @@ class Healing:
         timers: for the intervals.
         rng: chance.
         tell: the owner.
+        stopped: nobody is dialled any more.
+        lost_turn: the next to be dialled is a lost one, if there are failed ones too.
     """
 
     roster: Roster
@@ -41,6 +43,7 @@ class Healing:
     rng: Rng
     tell: Callable[[SerfEvent], object]
     stopped: bool = False
+    lost_turn: bool = False
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTER_NAMES, 0))
 
     def start(self, now: float) -> None:
@@ -68,35 +71,51 @@ class Healing:
         self.tell_reaped(self.roster.reap(now, keep_failed=self._is_alone))
 
     def _reconnect(self, now: float) -> None:
-        """Perhaps a failed or lost member is dialled, so that all nodes together dial about as many as are missing.
+        """Perhaps a failed or a lost member is dialled, so that all nodes together dial about as many as there are.
+
+        Where there are both, they take turns, with twice the chance: who failed just now does not wait for hundreds
+        who may be gone for good.
 
         DEPARTURE (reconnect-alone): a node that sees no other alive member always dials one; nobody else would.
         """
         self.timers.set("reconnect", now + self.settings.reconnect_interval_s, self._reconnect)
-        own = self.swim.local.address
-        failed, lost = self.roster.with_status(MemberStatus.FAILED), self.roster.lost()
-        missing = [member for member in failed + lost if member.address != own]
-        if not missing or self.stopped:
+        failed, lost = self._others(self.roster.with_status(MemberStatus.FAILED)), self._others(self.roster.lost())
+        if self.stopped or not (failed or lost):
             return
-        present = len(self.roster) - len(failed) - self.roster.count(MemberStatus.LEFT)
-        if not self._is_alone and self.rng.random() > len(missing) / max(1, present):
+        self.lost_turn = bool(lost) and (self.lost_turn or not failed)
+        missing, share = (lost if self.lost_turn else failed), 2 if lost and failed else 1
+        is_lost, self.lost_turn = self.lost_turn, not self.lost_turn
+        present = self.roster.count(MemberStatus.ALIVE) + self.roster.count(MemberStatus.LEAVING)
+        if not self._is_alone and self.rng.random() > share * len(missing) / max(1, present):
             return
         self.counters["serf_reconnects"] += 1
         member = missing[self.rng.randrange(len(missing))]
-        if member.status is MemberStatus.FAILED and self.roster.get(member.name) is not None:
-            self.swim.push_pull(member.address, join=True, now=now)
-        else:
-            self._look_for(member, now)
+        self.dial(member.address, member.name if is_lost else "", _ignore, now)
 
-    def _look_for(self, member: SerfMember, now: float) -> None:
-        """A lost member is joined if it answers to its name; its address may have been given to somebody else."""
+    def _others(self, members: list[SerfMember]) -> list[SerfMember]:
+        """Without any at the address of this node, which may have had another name."""
+        own = self.swim.local.address
+        return [member for member in members if member.address != own]
+
+    def dial(self, address: Address, name: str, begun: Callable[[int | None], object], now: float) -> None:
+        """A push/pull with this address begins, and `begun` gets its id.
+
+        With a name the node there is asked before whether it is its own: the address of somebody who is away for long
+        may have been given to a stranger. If it is not, nothing begins, and `begun` gets None.
+        """
 
         def answered(is_there: bool, late: float) -> None:
-            if is_there and not self.stopped:
-                self.swim.push_pull(member.address, join=True, now=late)
+            begun(self.swim.push_pull(address, join=True, now=late) if is_there and not self.stopped else None)
 
-        self.swim.ping_by_stream(member.address, member.name, answered, now)
+        if name:
+            self.swim.ping_by_stream(address, name, answered, now)
+        else:
+            begun(self.swim.push_pull(address, join=True, now=now))
 
     @property
     def _is_alone(self) -> bool:
         return not self.swim.alive_others()
+
+
+def _ignore(_request_id: int | None) -> None:
+    """What comes of a dialled member is seen by its joining."""

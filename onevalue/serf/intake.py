@@ -16,6 +16,7 @@ from onevalue.serf.event_log import EventLog
 from onevalue.serf.event_ring import Verdict
 from onevalue.serf.events import ReceivedEvent, SerfEvent
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks, LamportClock
+from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.serf.queries import Queries
 from onevalue.serf.roster import IntentOutcome, Roster
 from onevalue.swim.backlog import Work
@@ -38,6 +39,7 @@ COUNTER_NAMES: Final = (
     "serf_user_events_old",  # user events that came again or too late
     "serf_user_events_refused",  # user events above the bounds of the buffer
     "serf_queries",  # queries that were new here
+    "serf_queries_unread",  # those with filters that came when too many of them waited
     "serf_query_responses",  # acks of and answers to own queries
     "serf_query_responses_late",  # those that came again, too late, or to no query of this node
     "serf_relayed",  # answers to queries that were passed on
@@ -96,6 +98,20 @@ class Intake:
         self._receive_leave(intent, now)
         self._broadcasts.add_intent(encode_serf(intent), token)
 
+    def notice(self, event: SerfEvent) -> None:
+        """A member that joins, but has said before that it leaves, is told so."""
+        if isinstance(event, events.MemberJoin):
+            self._tell_that_it_leaves(event.member)
+
+    def _tell_that_it_leaves(self, member: SerfMember | None) -> None:
+        """A leave intent that this node did not just get as gossip is gossiped if it makes a present member leaving.
+
+        DEPARTURE (leave-told): Serf keeps it to itself. But the member may never have heard of it: somebody forced it
+        out while it was out of reach. It would be leaving here for ever, if nothing has it contradict.
+        """
+        if member is not None and member.status is MemberStatus.LEAVING and member.name != self._name:
+            self._broadcasts.add_intent(encode_serf(LeaveIntent(member.status_ltime, member.name)))
+
     # Messages
 
     def message(self, raw: bytes, now: float) -> Relay | None:
@@ -119,6 +135,7 @@ class Intake:
                 self._receive_event(message, raw)
             case Query():
                 self.counters["serf_queries"] += self._queries.receive(message, raw, now)
+                self.counters["serf_queries_unread"] = self._queries.unread
             case QueryResponse():
                 wanted = self._queries.receive_response(message, now)
                 self.counters["serf_query_responses" if wanted else "serf_query_responses_late"] += 1
@@ -222,7 +239,8 @@ class Intake:
         left = dict.fromkeys(state.left_members)
         for name in left:
             ltime = min(state.status_ltimes.get(name, 0) + 1, LAMPORT_TIME_MAX)
-            self._receive_leave(LeaveIntent(LamportTime(ltime), name), now)
+            if self._receive_leave(LeaveIntent(LamportTime(ltime), name), now).is_news:
+                self._tell_that_it_leaves(self._roster.get(name))
             now = yield _INTENT_COST
         for name, ltime in state.status_ltimes.items():
             if name not in left:

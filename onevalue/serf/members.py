@@ -10,7 +10,7 @@ from enum import Enum, IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from onevalue.swim.address import to_address
+from onevalue.swim.address import to_address, to_bytes
 from onevalue.types import Address, LamportTime
 
 
@@ -60,6 +60,14 @@ class SerfMember:
 
 
 GONE: Final = (MemberStatus.FAILED, MemberStatus.LEFT)
+
+
+def missing_member(name: str, address: Address) -> SerfMember:
+    """Somebody of whom no more is known than where it was. Raises ValueError if the host is not numeric."""
+    host, port = address
+    return SerfMember(
+        name, to_bytes(host), port, {}, MemberStatus.FAILED, suspect=False, status_ltime=LamportTime(0), changed=0.0
+    )
 
 
 class LeaveRule(Enum):

@@ -13,7 +13,7 @@ from onevalue.config import SerfSettings
 from onevalue.errors import LocalProtocolError
 from onevalue.serf import events
 from onevalue.serf.answering import Answering, ReceivedQuery
-from onevalue.serf.asking import ANSWERS_MAX, NO_REBROADCAST, Asking, Collector, Question
+from onevalue.serf.asking import ANSWERS_MAX, INTERNAL_PREFIX, NO_REBROADCAST, PING, Asking, Collector, Question
 from onevalue.serf.broadcasts import Broadcasts
 from onevalue.serf.dispute import CONFLICT
 from onevalue.serf.event_ring import LamportRing, Verdict
@@ -23,6 +23,7 @@ from onevalue.serf.keys import KeyAction, KeyPoll, KeyRequests, encode_request
 from onevalue.serf.lamport import LamportClock
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.serf.roster import Roster
+from onevalue.swim.backlog import Backlog, Work
 from onevalue.swim.core import Swim
 from onevalue.swim.members import MemberRecord
 from onevalue.swim.timers import Timers
@@ -31,13 +32,13 @@ from onevalue.wire.envelope import Envelope
 from onevalue.wire.internal_queries import ConflictMember, TagFilter, encode_conflict_answer, encode_filter
 from onevalue.wire.serf_messages import Query, QueryResponse
 
-INTERNAL_PREFIX: Final = "_serf_"
-PING: Final = "_serf_ping"
-
 _QUERY_SIZE: Final = 16  # bytes that a query's id counts against the bound of the ring
 _KEY_ACTIONS: Final = {action.value: action for action in KeyAction}
 _PRESENT: Final = (MemberStatus.ALIVE, MemberStatus.LEAVING)
 _NO_VERSIONS: Final = bytes(6)
+
+FILTER_COST: Final = 25.0
+"""What it costs to look at a filter, in entries of a `swim.backlog`: a hostile one may take 11 ms (`filters`)."""
 
 CONCERNED_MAX: Final = 1000
 """Up to this many members are looked at to tell whom an own query concerns; above, it lasts its whole time."""
@@ -101,6 +102,7 @@ class Queries:
 
     Attributes:
         clock: of queries.
+        unread: how many queries with filters came while too many waited; they went on, but were not dealt with here.
         keys: the changes of the keyring under way.
     """
 
@@ -130,6 +132,8 @@ class Queries:
         self._roster = roster
         self._broadcasts = broadcasts
         self._tell = tell
+        self._backlog = Backlog(timers, "query backlog")
+        self.unread = 0
         self._requests = 0
         self._own: dict[int, Query] = {}
 
@@ -187,14 +191,18 @@ class Queries:
     # What comes
 
     def receive(self, query: Query, raw: bytes, now: float) -> bool:
-        """A query that is new goes on, whoever it is for (pitfall 23), and is dealt with if it concerns this node."""
+        """A query that is new goes on, whoever it is for (pitfall 23), and is dealt with if it concerns this node.
+
+        That is found out at once, or soon if many with filters come together.
+        """
         if self._ring.offer(query.ltime, query.query_id, _QUERY_SIZE) is not Verdict.NEW:
             return False
         if not query.flags & NO_REBROADCAST:
             self._broadcasts.add_query(raw)
-        received = self._answering.take_in(query, now)
-        if received is not None:
-            self._deal_with(received, now)
+        if not query.filters:
+            self._take_in(query, now)
+        elif not self._backlog.add(1, lambda begun: self._taking_in(query, begun), now):
+            self.unread += 1
         return True
 
     def receive_response(self, response: QueryResponse, now: float) -> bool:
@@ -217,6 +225,15 @@ class Queries:
             return ANSWERS_MAX + 1
         filters = tuple(map(encode_filter, question.filters))
         return sum(matches(filters, member.name, member.tags) for member in self._present())
+
+    def _taking_in(self, query: Query, now: float) -> Work:
+        self._take_in(query, now)
+        yield FILTER_COST * len(query.filters)
+
+    def _take_in(self, query: Query, now: float) -> None:
+        received = self._answering.take_in(query, now)
+        if received is not None:
+            self._deal_with(received, now)
 
     def _deal_with(self, received: ReceivedQuery, now: float) -> None:
         if received.name in _KEY_ACTIONS:

@@ -7,8 +7,10 @@ DEPARTURE (lost): Serf forgets a failed member after a day, on both sides of a p
 two together. Here its name and address stay among the lost, who are no members but are dialled for ever (`healing`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile
 from typing import Final
 
 from onevalue.config import SerfSettings
@@ -71,14 +73,17 @@ _OLD_NEWS: Final = IntentOutcome()
 class Roster:
     """All members that are remembered, this node among them, by name."""
 
-    def __init__(self, settings: SerfSettings, members_max: int = REMEMBERED_MAX) -> None:
+    def __init__(
+        self, settings: SerfSettings, members_max: int = REMEMBERED_MAX, lost: Sequence[SerfMember] = ()
+    ) -> None:
+        """Nobody is a member yet; `lost` are lost from the start, the last of them longest."""
         self._settings = settings
         self._members_max = members_max
         self._members: dict[str, SerfMember] = {}
         self._by_status: dict[MemberStatus, dict[str, None]] = {status: {} for status in MemberStatus}  # in order
-        self._lost: dict[str, SerfMember] = {}
+        self._lost = {member.name: member for member in reversed(lost[:LOST_MAX])}
         self._recent: dict[str, RecentIntent] = {}
-        self._prune_at: dict[str, float] = {}
+        self._to_prune: dict[str, None] = {}  # members that are not gone yet
 
     def __len__(self) -> int:
         return len(self._members)
@@ -131,6 +136,7 @@ class Roster:
             member = _new_member(record, intent, now)
         else:
             member = replace(_renewed(old, record), status=MemberStatus.ALIVE, suspect=False, changed=now)
+            self._to_prune.pop(record.name, None)
         return self._put(member)
 
     def updated(self, record: MemberRecord) -> SerfMember | None:
@@ -160,6 +166,8 @@ class Roster:
         if old is None:
             return self._remember(name, RecentIntent(is_leave=False, ltime=ltime, received=now))
         member = self._put(after_join_intent(old, ltime))
+        if member.status is MemberStatus.ALIVE:
+            self._to_prune.pop(name, None)
         return IntentOutcome(is_news=member is not old)
 
     def leave_intent(
@@ -172,11 +180,13 @@ class Roster:
             ltime: of the intent.
             now: seconds.
             disputed: it is about this node, which does not leave; nothing changes.
-            prune: forget the member, at once if it is gone, else when it has had the time to go.
+            prune: forget the member, at once if it is gone, else when it will be.
         """
         old = self._members.get(name)
         if old is None:
-            self._lost.pop(name, None)
+            lost = self._lost.get(name)
+            if lost is not None and ltime > lost.status_ltime:
+                del self._lost[name]
             return self._remember(name, RecentIntent(is_leave=True, ltime=ltime, received=now))
         rule = leave_rule(old, ltime, disputed=disputed)
         if rule is LeaveRule.STALE:
@@ -188,7 +198,9 @@ class Roster:
             member = replace(member, changed=now)
         self._put(member)
         left = member if rule is LeaveRule.LEFT else None
-        return IntentOutcome(is_news=True, left=left, reaped=self._prune(member, now) if prune else None)
+        if prune:
+            self._to_prune[name] = None
+        return IntentOutcome(is_news=True, left=left, reaped=self.prune(name))
 
     # Time
 
@@ -200,29 +212,31 @@ class Roster:
             keep_failed: whom this node may still have to dial is kept, however long ago it failed.
         """
         cutoff = now - self._settings.recent_intent_timeout_s
-        self._recent = {name: intent for name, intent in self._recent.items() if intent.received > cutoff}
-        gone = [member for status in GONE for member in self.with_status(status)]
-        over = [member.name for member in gone if self._is_over(member, now, keep_failed)]
+        old = list(takewhile(lambda name: self._recent[name].received <= cutoff, self._recent))
+        for name in old:
+            del self._recent[name]
+        # Whoever is gone longest stands first.
+        over = [
+            name
+            for status in GONE
+            for name in takewhile(partial(self._is_over, now=now, keep_failed=keep_failed), self._by_status[status])
+        ]
         return [self._lose(name) for name in over]
 
-    def prunes_due(self, now: float) -> list[SerfMember]:
-        """The members that are forgotten now, because a leave intent asked for it and they did not contradict.
+    def prune(self, name: str) -> SerfMember | None:
+        """The member is forgotten if it is gone and a leave intent asked for that; None: nothing changed.
 
-        DEPARTURE (prune): Serf forgets one that contradicted too.
+        DEPARTURE (prune): Serf forgets an alive one too, a few seconds later, whether it contradicts or not. But while
+        memberlist finds it alive nobody would tell again that it is there.
         """
-        due = [name for name, prune_at in self._prune_at.items() if prune_at <= now]
-        members = [self._members[name] for name in due]
-        for name in due:
-            del self._prune_at[name]
-        return [self.forget(member.name) for member in members if member.status is not MemberStatus.ALIVE]
-
-    def next_deadline(self) -> float | None:
-        """When the next prune is due."""
-        return min(self._prune_at.values(), default=None)
+        member = self._members.get(name)
+        if member is None or not member.is_gone or name not in self._to_prune:
+            return None
+        return self.forget(name)
 
     def forget(self, name: str) -> SerfMember:
         """The member is not known any more; returns what was known of it. Raises KeyError for an unknown name."""
-        self._prune_at.pop(name, None)
+        self._to_prune.pop(name, None)
         member = self._members.pop(name)
         del self._by_status[member.status][name]
         return member
@@ -246,7 +260,8 @@ class Roster:
                 del self._lost[next(iter(self._lost))]
         return member
 
-    def _is_over(self, member: SerfMember, now: float, keep_failed: bool) -> bool:
+    def _is_over(self, name: str, *, now: float, keep_failed: bool) -> bool:
+        member = self._members[name]
         age_s = now - member.changed
         if member.status is MemberStatus.LEFT:
             return age_s > self._settings.tombstone_timeout_s
@@ -261,13 +276,6 @@ class Roster:
         if len(self._recent) > RECENT_INTENTS_MAX:
             del self._recent[next(iter(self._recent))]
         return IntentOutcome(is_news=True)
-
-    def _prune(self, member: SerfMember, now: float) -> SerfMember | None:
-        if member.is_gone:
-            return self.forget(member.name)
-        delay_s = self._settings.broadcast_timeout_s + self._settings.leave_propagate_delay_s
-        self._prune_at.setdefault(member.name, now + delay_s)
-        return None
 
     def _make_room(self) -> None:
         if len(self._members) >= self._members_max:

@@ -56,16 +56,17 @@ class Contacts:
         self._settings = settings
         self._rng = rng
         self._contacts: dict[str, Contact] = {}
-        self._known: dict[str, tuple[Member, Contact | None]] = {}  # of the last update: most members stay as they are
+        self._seen: dict[str, Member] = {}  # at the last update: most of them stay as they are
+        self._known: dict[str, Contact | None] = {}
         self._confirmed: dict[str, Contact] = {}  # originals that have answered as such
         self._next_trial: dict[str, float] = {}  # plain members, in seconds of now
         self._in_flight: dict[str, Contact] = {}
 
     def update(self, members: Sequence[Member]) -> None:
         """These are the members now; what is remembered of others is dropped."""
-        known = self._known
-        self._known = {m.name: _renewed(known.get(m.name), m) for m in members if m.name != self._name}
-        contacts = [contact for _, contact in self._known.values() if contact is not None]
+        self._known = {m.name: self._renewed(m) for m in members if m.name != self._name}
+        self._seen = {m.name: m for m in members}
+        contacts = [contact for contact in self._known.values() if contact is not None]
         self._contacts = {c.name: c for c in contacts if self._settings.originals or not c.original}
         for memory in (self._confirmed, self._next_trial):
             for name in [name for name in memory if name not in self._contacts]:
@@ -120,8 +121,7 @@ class Contacts:
             and now >= self._next_trial.get(contact.name, now)
         )
 
-
-def _renewed(known: tuple[Member, Contact | None] | None, member: Member) -> tuple[Member, Contact | None]:
-    if known is not None and known[0] is member:
-        return known
-    return member, contact_of(member) if member.is_present else None
+    def _renewed(self, member: Member) -> Contact | None:
+        if self._seen.get(member.name) is member:
+            return self._known.get(member.name)
+        return contact_of(member) if member.is_present else None

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from onevalue.swim.timers import Timers
 
-SLICE_COST: Final = 200
+SLICE_COST: Final = 100
 """What is done in one turn: about so many entries of a push/pull, each of which takes some 50 microseconds."""
 
 SLICE_PAUSE_S: Final = 0.001
@@ -42,6 +42,8 @@ class Backlog:
         self._waiting: deque[tuple[int, Callable[[float], Work]]] = deque()
         self._work: Work | None = None
         self._entries = 0
+        self._turn_end = float("-inf")
+        self._cost = 0.0
 
     def __len__(self) -> int:
         """How many entries all that is not done had at first."""
@@ -56,7 +58,7 @@ class Backlog:
     def add(self, entries: int, begin: Callable[[float], Work], now: float) -> bool:
         """The work comes after all that waits; False if there is no room, and it is dropped.
 
-        If nothing waits a first slice of it is done now, and so all of it if it is short.
+        If nothing waits, as much of it is done now as this turn may still take, and so all of it if it is short.
 
         Args:
             entries: how long the work is.
@@ -80,13 +82,15 @@ class Backlog:
 
     def _slice(self, now: float) -> None:
         """So much is done as one turn may take; what is left has its next one soon."""
-        cost = 0.0
+        if now >= self._turn_end:
+            self._turn_end = now + SLICE_PAUSE_S
+            self._cost = 0.0
         try:
-            while self._waiting and cost < SLICE_COST:
-                cost += self._step(now)
+            while self._waiting and self._cost < SLICE_COST:
+                self._cost += self._step(now)
         finally:  # a fault of ours in one work must not hold up the others
             if self._waiting:
-                self._timers.set(self._key, now + SLICE_PAUSE_S, self._slice)
+                self._timers.set(self._key, self._turn_end, self._slice)
 
     def _step(self, now: float) -> float:
         """What the next step of the first work has cost; 0 when that is done and gone."""

@@ -39,9 +39,7 @@ def interval_s(base_s: float, nodes: int) -> float:
     return base_s * (math.ceil(math.log2(nodes) - math.log2(_SCALE_FROM_NODES)) + 1)
 
 
-def version_fault(
-    remote: Sequence[NodeState], local: Sequence[MemberRecord]
-) -> Generator[float, float, str | None]:
+def version_fault(remote: Sequence[NodeState], local: Sequence[MemberRecord]) -> Generator[float, float, str | None]:
     """Why the two sides cannot speak with each other, as a sentence; None when they can. Yields what it has cost.
 
     All alive members together leave a range of protocol and of delegate versions; every member in any state must at

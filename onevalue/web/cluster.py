@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 from klein import Klein
+from twisted.internet.task import deferLater
 from twisted.web.iweb import IRequest
 
 from onevalue.addresses import is_loopback
-from onevalue.errors import LocalProtocolError
-from onevalue.member import KeyResult, Member, QueryRequest
+from onevalue.errors import BusyError, LocalProtocolError
+from onevalue.member import KeyResult, Member, QueryRequest, Status
 from onevalue.spread.contacts import contact_of
 from onevalue.spread.rumour import EVENT_NAME
-from onevalue.web.answers import answer_json
+from onevalue.web.answers import answer_json, answer_json_bytes
 from onevalue.web.bodies import demand_json
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
@@ -27,7 +28,13 @@ from onevalue.wire.key_text import decode_key
 QUERY_TIME_MAX_S = 25.0
 """The longest time of a query over HTTP: its answer must come before the connection's deadline."""
 
+MEMBERS_PER_TURN = 500
+"""Members that are written between two turns of the reactor: there may be thousands."""
+
 QUERY_FIELDS = ("name", "payload", "payload_base64", "nodes", "tags", "ack", "relay_factor", "timeout_s")
+
+MISSING_SHOWN_MAX = 5
+"""Failed members that are named where a key is not removed because of them."""
 
 KEY_ACTIONS = ("install", "use", "remove")
 
@@ -49,15 +56,21 @@ class ClusterRoutes:
         app.route("/v1/keys", methods=["GET"])(self.list_keys)
         app.route("/v1/keys/<action>", methods=["POST"])(self.change_keys)
 
-    def members(self, request: IRequest) -> bytes:
+    async def members(self, request: IRequest) -> bytes:
         """All members that are remembered, this node among them, and the round trip to each from one of them."""
         membership = self._context.membership
         members = membership.members()
         origin = request.args.get(b"rtt_from", [membership.local_name.encode()])[0].decode("utf-8", "replace")
         if all(member.name != origin for member in members):
             raise ProblemError(404, f"rtt_from: no member is called {origin!r}")
-        listed = [{**_member(m), "rtt_s": membership.rtt_s(origin, m.name)} for m in members]
-        return answer_json(request, {"rtt_from": origin, "members": listed})
+        listed: list[str] = []
+        for start in range(0, len(members), MEMBERS_PER_TURN):
+            if start:
+                await deferLater(self._context.clock, 0, lambda: None)
+            some = members[start : start + MEMBERS_PER_TURN]
+            listed += [json.dumps({**_member(m), "rtt_s": membership.rtt_s(origin, m.name)}) for m in some]
+        body = f'{{"rtt_from": {json.dumps(origin)}, "members": [{", ".join(listed)}]}}'
+        return answer_json_bytes(request, body.encode())
 
     async def query(self, request: IRequest) -> bytes:
         """Asks the members, and answers with what they said, when all have or the time is up."""
@@ -79,7 +92,7 @@ class ClusterRoutes:
         try:
             result = await self._context.membership.query(asked)
         except LocalProtocolError as error:
-            raise ProblemError(400, str(error)) from None
+            raise _refusal(error) from None
         answers = [{"from": sender, **_payload(payload)} for sender, payload in result.answers]
         return answer_json(request, {"acks": list(result.acks), "answers": answers})
 
@@ -111,20 +124,41 @@ class ClusterRoutes:
     async def list_keys(self, request: IRequest) -> bytes:
         """The fingerprints of all keys, and how many members have each."""
         _demand_this_host(request)
-        return self._answer_keys(request, await self._context.membership.change_keys("list", b"", 0))
+        try:
+            result = await self._context.membership.change_keys("list", b"", 0)
+        except LocalProtocolError as error:
+            raise _refusal(error) from None
+        return self._answer_keys(request, result)
 
     async def change_keys(self, request: IRequest, action: str) -> bytes:
         """All members install, use or remove a key."""
         if action not in KEY_ACTIONS:
             raise ProblemError(404, f"there is nothing at this path; keys can be told to {', '.join(KEY_ACTIONS)}")
         _demand_this_host(request)
-        body = _Body(request, ("key", "relay_factor"))
+        body = _Body(request, ("key", "relay_factor", "force"))
         try:
             key = decode_key(body.text("key"))
-            result = await self._context.membership.change_keys(action, key, body.optional("relay_factor", (int,), 0))
-        except (ValueError, LocalProtocolError) as error:
+        except ValueError as error:
             raise ProblemError(400, f"key: {error}") from None
+        if action == "remove" and not body.optional("force", (bool,), default=False):
+            self._demand_nobody_missing()
+        try:
+            result = await self._context.membership.change_keys(action, key, body.optional("relay_factor", (int,), 0))
+        except LocalProtocolError as error:
+            raise _refusal(error) from None
         return self._answer_keys(request, result)
+
+    def _demand_nobody_missing(self) -> None:
+        """Nothing, if all members are there: one that is not may know only the key that is to go, and be shut out."""
+        membership = self._context.membership
+        missing = [m.name for m in [*membership.members(), *membership.lost()] if m.status is Status.FAILED]
+        if missing:
+            names = ", ".join(missing[:MISSING_SHOWN_MAX])
+            raise ProblemError(
+                409,
+                f"{len(missing)} members have failed ({names}): without this key they may never come back. "
+                'Wait for them, have them leave (force-leave), or say "force": true',
+            )
 
     @staticmethod
     def _answer_keys(request: IRequest, result: KeyResult) -> bytes:
@@ -223,6 +257,13 @@ def _payload(payload: bytes) -> dict[str, str]:
         return {"payload": payload.decode(), **encoded}
     except UnicodeDecodeError:
         return encoded
+
+
+def _refusal(error: LocalProtocolError) -> ProblemError:
+    """What cannot be asked, or not now."""
+    if isinstance(error, BusyError):
+        return ProblemError(503, str(error), {"Retry-After": "1"})
+    return ProblemError(400, str(error))
 
 
 def _demand_this_host(request: IRequest) -> None:

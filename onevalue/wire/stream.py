@@ -18,7 +18,7 @@ from onevalue.wire.keyring import STREAM_HEAD_SIZE
 from onevalue.wire.label import split_label
 from onevalue.wire.memberlist_schema import NODE_STATE, PUSH_PULL_HEADER, STRUCTS, USER_HEADER, UserHeader
 from onevalue.wire.message_ids import MessageId, message_name
-from onevalue.wire.messages import NodeState, PushPull, StreamMessage, User, UserState
+from onevalue.wire.messages import PushPull, StreamMessage, User, UserState
 from onevalue.wire.serf_codec import decode_serf
 from onevalue.wire.serf_messages import SerfState
 

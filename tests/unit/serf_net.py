@@ -28,7 +28,7 @@ def time_of(number: int) -> LamportTime:
     return LamportTime(number)
 
 
-def make_serf(
+def make_serf(  # noqa: PLR0913  # all that a Serf may be told
     index: int,
     *,
     seed: int = 1,
@@ -39,6 +39,7 @@ def make_serf(
     clocks: Clocks | None = None,
     held_events: Sequence[str] = (),
     envelope: Envelope | None = None,
+    lost: Sequence[SerfMember] = (),
 ) -> Serf:
     """A Serf at 10.0.0.`index` that nobody has started."""
     return Serf(
@@ -52,6 +53,7 @@ def make_serf(
         clocks=clocks,
         held_events=held_events,
         envelope=envelope,
+        lost=lost,
     )
 
 
@@ -109,8 +111,14 @@ class SerfNet(Net):
         """All nodes."""
         return list(self.serfs)
 
-    def begin(self, index: int, clocks: Clocks | None = None, envelope: Envelope | None = None) -> None:
-        """The node of this number starts, perhaps anew, alone, and with nothing in mind but its clocks."""
+    def begin(
+        self,
+        index: int,
+        clocks: Clocks | None = None,
+        envelope: Envelope | None = None,
+        lost: Sequence[SerfMember] = (),
+    ) -> None:
+        """The node of this number starts, perhaps anew, alone, and with nothing in mind but its clocks and `lost`."""
         serf = make_serf(
             index,
             seed=self._seed,
@@ -119,6 +127,7 @@ class SerfNet(Net):
             clocks=clocks,
             held_events=self._held_events,
             envelope=envelope,
+            lost=lost,
         )
         self.serfs[serf.name] = serf
         self.add(serf.name, serf, (f"10.0.0.{index}", PORT), envelope)

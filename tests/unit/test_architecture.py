@@ -29,9 +29,9 @@ PURE: dict[str, tuple[str, ...]] = {
 """The pure parts, and the parts of the project that each may import besides itself."""
 
 STANDARD: tuple[str, ...] = (
-    *("abc", "array", "bisect", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "hashlib", "heapq"),
+    *("abc", "bisect", "collections", "contextlib", "copy", "dataclasses", "enum", "functools", "hashlib", "heapq"),
     *("hmac", "ipaddress", "itertools", "json", "math", "operator", "re", "struct", "types", "typing", "zlib"),
-    *("base64", "binascii", "string"),
+    *("array", "base64", "binascii", "string"),
 )
 """What a pure part may import of the standard library: nothing that knows the time, the world, or chance."""
 

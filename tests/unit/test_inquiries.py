@@ -20,7 +20,7 @@ from onevalue.wire.keyring import Keyring
 from tests.unit.gossip_bench import GossipReactor
 from tests.unit.swim_net import PORT
 
-OLD, NEW = bytes(range(16)), bytes(range(100, 132))
+OLD, NEW, OTHER = bytes(range(16)), bytes(range(100, 132)), bytes(range(40, 64))
 OWN = ("10.0.0.1", PORT)
 
 
@@ -50,6 +50,7 @@ class InquiriesTestCase(SynchronousTestCase):
             lines=LimitedLog(log, self.reactor.seconds),
             drain=self.drain,
             keep=self.kept.append,
+            keys=self.keys,
         )
 
     def drain(self) -> None:
@@ -60,6 +61,11 @@ class InquiriesTestCase(SynchronousTestCase):
         while (event := self.serf.next_event()) is not None:
             self.inquiries.handle(event)
             self.drain()
+
+    def keys(self) -> tuple[bytes, ...]:
+        """What the node encrypts and decrypts with."""
+        assert self.envelope.keyring is not None
+        return self.envelope.keyring.keys
 
     def wait(self, seconds: float) -> None:
         """Time passes."""
@@ -145,16 +151,31 @@ class KeyTests(InquiriesTestCase):
         self.wait(0.0)
         assert self.result(asked).answers == 0  # it came too late to be heard
         assert self.keys() == (OLD,)
+        assert "did not take it within 10 s" in self.lines[0]
+        self.reactor.pool.run()  # the disk is back, and has taken what does not count any more
+        self.reactor.advance(0)
+        self.reactor.pool.run()
+        assert self.kept == [(OLD, NEW), (OLD,)]
+
+    def test_one_writing_waits_for_the_other_however_long_it_takes(self) -> None:
+        """Else the older could end up on disk above the newer."""
+        self.inquiries.change_keys("install", NEW, 0)
+        self.reactor.advance(KEEPING_TIME_MAX_S)
+        self.wait(0.0)
+        self.inquiries.change_keys("install", OTHER, 0)
+        assert self.reactor.pool.run() == 1
+        for _ in range(3):
+            self.reactor.pool.run()
+            self.reactor.advance(0)
+            self.drain()
+        assert len(self.kept) == 3
+        assert self.kept[-1] == self.keys()
+        assert OTHER in self.keys()
 
     def test_a_node_that_keeps_nothing_changes_at_once(self) -> None:
         """--no-journal."""
         self.inquiries._keep = None
         assert self.result(self.inquiries.change_keys("install", NEW, 0)).complete
-
-    def keys(self) -> tuple[bytes, ...]:
-        """What the node encrypts and decrypts with."""
-        assert self.envelope.keyring is not None
-        return self.envelope.keyring.keys
 
     def result(self, asked: Deferred[KeyResult]) -> KeyResult:
         """What it fired with."""

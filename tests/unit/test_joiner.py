@@ -21,12 +21,14 @@ class JoinerLinesTests(SynchronousTestCase):
         self.clock = Clock()
         self.lines: list[str] = []
         self.begun: list[Address] = []
+        self.names: list[str] = []
         log = Logger("test", observer=lambda event: self.lines.append(formatEvent(event)))  # type: ignore[arg-type]  # its kind of event is an Any
         self.log = LimitedLog(log, self.clock.seconds)
 
-    def begin(self, address: Address) -> int:
+    def begin(self, address: Address, name: str) -> int:
         """A push/pull begins."""
         self.begun.append(address)
+        self.names.append(name)
         return len(self.begun)
 
     def make(self, *targets: str) -> Joiner:
@@ -59,6 +61,16 @@ class JoinerLinesTests(SynchronousTestCase):
         for error in ["refused", None, None, "refused", "refused", None]:
             self.attempt(joiner, error)
         assert [line.split()[0] for line in self.lines] == ["nobody", "joined", "nobody", "joined"]
+
+    def test_a_peer_is_dialled_by_its_name(self) -> None:
+        """What stands before the last slash; there may be others in it."""
+        for text, name, address in [
+            ("n2/10.0.0.2:7000", "n2", ("10.0.0.2", 7000)),
+            ("a/b:c/[::1]:7946", "a/b:c", ("::1", 7946)),
+            ("10.0.0.2", "", ("10.0.0.2", 7946)),
+        ]:
+            self.attempt(self.make(text), None)
+            assert (self.names[-1], self.begun[-1]) == (name, address)
 
     def test_own_addresses_are_not_told(self) -> None:
         """They are never dialled, so they do not fail to answer."""

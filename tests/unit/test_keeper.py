@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.journal import Contents, LamportClocks, NullJournal, Peer
+from onevalue.journal import PEERS_MAX, Contents, LamportClocks, NullJournal, Peer
 from onevalue.keeper import CLOCKS_INTERVAL_S, Keeper
 from onevalue.membership import Status
 from onevalue.store import Source, State, Store
@@ -56,6 +56,11 @@ class KeeperTests(SynchronousTestCase):
         self.journal = NotingJournal()
         self.keeper = Keeper(reactor=self.clock, store=self.store, membership=self.membership, journal=self.journal)
         self.keeper.startService()
+
+    def test_no_more_peers_are_made_than_the_journal_keeps(self) -> None:
+        """However many members there are."""
+        self.membership.set_members(*(make_member(f"m{index:05}") for index in range(PEERS_MAX + 100)))
+        assert self.journal.peers == [[f"m{index:05}" for index in range(PEERS_MAX)]]
 
     def test_who_is_lost_stays_a_peer(self) -> None:
         """It failed long ago and is no member any more; but after a restart it is looked for all the same."""

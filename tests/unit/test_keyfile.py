@@ -388,9 +388,17 @@ class ChoiceTests(SynchronousTestCase):
         assert choose_keys((), None) == ((), None)
 
     def test_a_kept_ring_wins(self) -> None:
-        """In silence where the primary given key is one of its keys, or none is given: the cluster changed them."""
-        for given in ((OLD,), (NEW,), (OLD, OTHER), ()):
+        """In silence where the primary given key is one of its keys: the cluster changed them."""
+        for given in ((OLD,), (NEW,), (OLD, OTHER)):
             assert choose_keys(given, (NEW, OLD)) == ((NEW, OLD), None)
+
+    def test_a_kept_ring_wins_where_no_key_is_given_too(self) -> None:
+        """Nothing falls back to plain by a line that is missing; the sentence says so, and how to go back."""
+        keys, warning = choose_keys((), (NEW, OLD))
+        assert keys == (NEW, OLD)
+        assert warning is not None
+        for words in ("no --key-file", fingerprint(NEW), "back to plain"):
+            assert words in warning
 
     def test_a_kept_ring_without_the_primary_given_key_wins_with_a_warning(self) -> None:
         """The sentence tells the two apart by fingerprint, and says what to do; it shows no key."""

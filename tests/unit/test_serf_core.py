@@ -305,14 +305,15 @@ class PushPullTests(SynchronousTestCase):
         assert serf.clocks == Clocks(time_of(100), time_of(1), time_of(7))
 
     def test_members_that_left_at_the_peer_are_leaving_or_left_here_and_others_take_their_time(self) -> None:
-        """The time of a leave is one after the peer's; nothing of it is sent on."""
+        """The time of a leave is one after the peer's; only a member that is present hears of its own."""
         serf = _started()
         hear_alive(serf, "n3", 3)
         _exchange(serf, _state(status_ltimes={"n2": time_of(5), "n3": time_of(6)}, left_members=("n2",)))
         times = {each.name: (each.status, each.status_ltime) for each in serf.members()}
         assert times["n2"] == (MemberStatus.LEAVING, 6)
         assert times["n3"] == (MemberStatus.ALIVE, 6)
-        assert _gossiped(serf) == []
+        (raw,) = _gossiped(serf)
+        assert decode_serf(raw) == LeaveIntent(time_of(6), "n2")
 
     def test_a_node_that_a_peer_thinks_has_left_contradicts(self) -> None:
         """It has come back."""

@@ -119,6 +119,54 @@ class DiallerTests(SynchronousTestCase):
         found = [(f"10.1.{index // 256}.{index % 256}", 7946) for index in range(1000)]
         assert len(self._attempt(dialler, "a", found, 0.0)) == ADDRESSES_PER_TARGET_MAX
 
+    def test_a_peer_is_dialled_until_the_pauses_are_the_longest(self) -> None:
+        """Then it is left to those who look for the lost; a join address beside it is dialled on."""
+        dialler, now, dialled = Dialler(["a"], SerfSettings(), [OWN], {"n2/x": A}), 0.0, []
+        while (deadline := dialler.next_deadline()) is not None and now < 1000.0:
+            now = max(now, deadline)
+            for text in dialler.due(now):
+                dialled.append(text)
+                dialler.over(text, now)
+        assert dialled.count("n2/x") == 8
+        assert dialled.count("a") > 30
+        assert not dialler.leads_nowhere_else
+
+    def test_a_peer_that_was_seen_alive_needs_no_dialling(self) -> None:
+        """Neither before its first attempt nor when it is gone again."""
+        dialler = Dialler([], SerfSettings(), [OWN], {"n2/x": A, "n3/x": B})
+        dialler.observe([B], 0.0)
+        assert dialler.due(0.0) == ["n2/x"]
+        dialler.over("n2/x", 0.1)
+        assert dialler.first_round_done
+        dialler.observe([], 1.0)
+        assert dialler.next_deadline() is None
+
+    def test_each_peer_is_dialled_once_where_somebody_is_alive(self) -> None:
+        """It may be of another part of a cluster that starts anew."""
+        dialler = Dialler([], SerfSettings(), [OWN], {"n2/x": A})
+        dialler.observe([B], 0.0)
+        assert dialler.due(0.0) == ["n2/x"]
+        dialler.over("n2/x", 0.1)
+        assert (dialler.next_deadline(), dialler.first_round_done) == (None, True)
+
+    def test_peers_come_after_join_addresses_and_take_the_room_that_is_left(self) -> None:
+        """A cluster of thousands does not keep a node from starting again."""
+        peers = {f"n{index}/x": ("10.1.0.1", index) for index in range(1, 2 * TARGETS_MAX)}
+        dialler, dialled, now = Dialler(["a"], SerfSettings(), [OWN], peers), [], 0.0
+        dialler.observe([A], 0.0)
+        while found := dialler.due(now):
+            assert len(found) <= ATTEMPTS_MAX
+            dialled += found
+            for text in found:
+                dialler.over(text, now)
+        assert dialled[:2] == ["a", "n1/x"]
+        assert len(dialled) == TARGETS_MAX
+
+    def test_a_peer_at_the_address_of_this_node_is_not_dialled(self) -> None:
+        """It had another name then."""
+        dialler = Dialler([], SerfSettings(), [OWN], {"old/x": OWN})
+        assert (dialler.due(0.0), dialler.first_round_done, dialler.leads_nowhere_else) == ([], True, True)
+
     @given(st.lists(st.tuples(st.sampled_from(["due", "over", "seen", "lost"]), st.floats(0, 100)), max_size=40))
     def test_a_target_that_leads_to_nobody_is_always_due_some_time(self, steps: list[tuple[str, float]]) -> None:
         """Whatever happened before, and wherever time stepped to."""

@@ -1,18 +1,24 @@
 """Partitions that last longer than every timeout, who is lost, and who is not looked for, in virtual time."""
 
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import LAN, SerfSettings, SwimSettings
 from onevalue.serf import events
-from onevalue.serf.members import MemberStatus
+from onevalue.serf.core import Serf
+from onevalue.serf.dialler import Dialler
+from onevalue.serf.members import MemberStatus, missing_member
 from onevalue.serf.roster import LOST_MAX, Roster
 from onevalue.swim.members import MemberRecord
-from onevalue.types import Incarnation
-from onevalue.wire.messages import NodeStatus
+from onevalue.types import Address, Incarnation
+from onevalue.wire.messages import NodeStatus, PushPull
 from onevalue.wire.serf_codec import encode_tags
-from tests.unit.serf_net import SerfNet, make_serf, member
+from onevalue.wire.stream import StreamDecoder
+from tests.unit.serf_net import SerfNet, hear_alive, make_serf, member, time_of
 from tests.unit.swim_net import PORT, VSN
 
 ALIVE, FAILED, LEFT = MemberStatus.ALIVE, MemberStatus.FAILED, MemberStatus.LEFT
@@ -45,6 +51,11 @@ def record(name: str, index: int) -> MemberRecord:
     return MemberRecord(name, addr, PORT, meta, VSN, Incarnation(1), NodeStatus.ALIVE, 0.0)
 
 
+def serf_joins(serf: Serf, address: Address, name: str, _: object, now: float) -> None:
+    """A node dials a peer."""
+    serf.join(address, now, name)
+
+
 class PartitionTests(SynchronousTestCase):
     """A network that was cut for long."""
 
@@ -75,6 +86,60 @@ class PartitionTests(SynchronousTestCase):
     def test_one_node_alone_comes_back(self) -> None:
         """It never forgets the others, and they dial it for ever."""
         self.heals(cluster(4, SHORT), 100.0, 20.0, ["n1"])
+
+    def test_a_side_that_started_anew_meanwhile_comes_back(self) -> None:
+        """All its nodes, with nothing but the peers in their journals; alone or several, and the others too."""
+        for left, anew in [(["n1"], ["n1"]), (["n1", "n2", "n3"], ["n1", "n2", "n3"]), (["n1", "n2"], ["n2", "n5"])]:
+            net = cluster(6, SHORT)
+            right = [name for name in net.names if name not in left]
+            net.cut(left, right)
+            net.run(60.0)
+            for name in anew:
+                net.crash(name)
+            net.run(5.0)
+            diallers = {name: self.restart(net, name) for name in anew}
+            for _ in range(600):
+                self.dial(net, diallers)
+                net.run(0.1)
+            net.heal()
+            for _ in range(200):
+                self.dial(net, diallers)
+                net.run(0.1)
+            assert net.all_see(ALIVE, net.names), (left, anew)
+
+    def restart(self, net: SerfNet, name: str) -> Dialler:
+        """The node starts anew with the journal of before; returns who dials its peers."""
+        peers = [each for each in net.serfs[name].members() if each.name != name] + net.serfs[name].lost()
+        net.begin(int(name[1:]), clocks=net.serfs[name].clocks, lost=peers)
+        targets = {f"{peer.name}/{peer.address[0]}:{PORT}": peer.address for peer in peers}
+        return Dialler([], SHORT, [net.nodes[name].address], targets)
+
+    def dial(self, net: SerfNet, diallers: dict[str, Dialler]) -> None:
+        """The peers that are due are dialled; whether they answer is not waited for."""
+        for name, dialler in diallers.items():
+            serf = net.serfs[name]
+            alive = [each.address for each in serf.members() if each.status is ALIVE and each.name != name]
+            dialler.observe(alive, net.now)
+            for text in dialler.due(net.now):
+                other = text.partition("/")[0]
+                net.call(name, partial(serf_joins, serf, net.nodes[other].address, other))
+                dialler.over(text, net.now)
+
+    def test_a_member_that_left_during_the_partition_has_left_for_all(self) -> None:
+        """Those who had lost it do not take it for alive, nor look for it."""
+        for cut_s in (20.0, 60.0):
+            net = cluster(6, replace(SHORT, tombstone_timeout_s=500.0))
+            net.cut(["n1", "n2", "n3"], ["n4", "n5", "n6"])
+            net.run(cut_s)
+            net.call("n6", lambda _, now: net.serfs["n6"].leave(now))  # noqa: B023  # called at once
+            net.run(8.0)
+            net.crash("n6")
+            net.heal()
+            assert net.run_until(lambda: net.all_see(ALIVE, ["n1", "n2", "n3", "n4", "n5"]), 20.0)  # noqa: B023  # likewise
+            net.run(40.0)  # an exchange between any two of both sides
+            for name in ("n1", "n2", "n3"):
+                assert net.status(name, "n6") in {None, LEFT}, (cut_s, name)
+                assert net.serfs[name].lost() == [], (cut_s, name)
 
     def test_a_member_that_left_meanwhile_is_not_looked_for(self) -> None:
         """Only who failed is missing."""
@@ -114,6 +179,15 @@ class PartitionTests(SynchronousTestCase):
         assert [each.name for each in stranger.members()] == ["stranger"]
         assert net.serfs["n1"].counters["serf_reconnects"] > 5
 
+    def test_a_stranger_at_the_address_of_a_peer_is_not_joined(self) -> None:
+        """After a restart; the owner is told. A peer that answers to its name is."""
+        for name, error in [("n9", "no node there answers to the name n9"), ("n2", None)]:
+            net = SerfNet(2, settings=SHORT)
+            net.call("n1", partial(serf_joins, net.serfs["n1"], net.nodes["n2"].address, name))
+            net.run(1.0)
+            assert [event.error for event in net.told("n1", events.JoinDone)] == [error]
+            assert (net.status("n1", "n2") is ALIVE) == (error is None)
+
     def test_a_lost_member_that_starts_anew_is_found(self) -> None:
         """At its old address, with nothing in mind."""
         net = cluster(3, SHORT)
@@ -122,6 +196,40 @@ class PartitionTests(SynchronousTestCase):
         net.begin(3)
         assert net.run_until(lambda: net.all_see(ALIVE, net.names), 30.0)
         assert net.serfs["n1"].lost() == []
+
+
+class PaceTests(SynchronousTestCase):
+    """How often who is dialled."""
+
+    def dialled(self, failed: int, lost: int, until_s: float) -> list[tuple[float, bool]]:
+        """When a node alone dials, and whether by an exchange or by a ping with a name; nobody ever answers."""
+        peers = [missing_member(f"lost{index}", (f"10.3.0.{index}", PORT)) for index in range(lost)]
+        settings = SerfSettings(reconnect_timeout_s=2 * until_s)
+        serf = make_serf(1, settings=settings, swim_settings=replace(LAN, tcp_pings=False), lost=peers)
+        serf.start(0.0)
+        for index in range(failed):
+            hear_alive(serf, f"failed{index}", 100 + index)
+        found: list[tuple[float, bool]] = []
+        while (now := serf.next_deadline()) is not None and now < until_s:
+            serf.handle_timer(now)
+            serf.datagrams_to_send()
+            for request in serf.streams_to_open():
+                message = StreamDecoder().feed(request.data.encode())
+                found.append((now, isinstance(message, PushPull)))
+        return [(at, is_exchange) for at, is_exchange in found if at > 120.0]  # all have failed by then
+
+    def test_a_node_alone_dials_one_in_each_interval_however_many_are_lost(self) -> None:
+        """By name, for ever."""
+        times = [at for at, is_exchange in self.dialled(0, LOST_MAX, 7200.0) if not is_exchange]
+        assert len(times) > 200
+        gaps = [b - a for a, b in pairwise(times)]
+        assert gaps == pytest.approx([30.0] * len(gaps))
+
+    def test_who_failed_does_not_wait_for_all_who_are_lost(self) -> None:
+        """They take turns."""
+        kinds = [is_exchange for _, is_exchange in self.dialled(1, LOST_MAX, 3600.0)]
+        assert len(kinds) > 100
+        assert all(a != b for a, b in pairwise(kinds))
 
 
 class FlapTests(SynchronousTestCase):
@@ -170,6 +278,27 @@ class LostTests(SynchronousTestCase):
         roster.departed("m0", 1e6)
         roster.forget("m0")
         assert [each.name for each in roster.lost()] == ["m1"]
+
+    def test_an_old_leave_intent_does_not_end_the_search(self) -> None:
+        """Only one that is newer than what was known of the lost member."""
+        roster = Roster(SerfSettings())
+        roster.joined(record("m0", 0), 0.0)
+        roster.join_intent("m0", time_of(5), 0.0)
+        roster.departed("m0", 0.0)
+        roster.reap(1e6, keep_failed=False)
+        for ltime, lost in [(5, 1), (6, 0)]:
+            roster.leave_intent("m0", time_of(ltime), 1e6)
+            assert len(roster.lost()) == lost
+
+    def test_peers_of_before_are_lost_from_the_start(self) -> None:
+        """The first so many of them, of whom the last makes room first."""
+        peers = [missing_member(f"m{index}", ("10.1.0.1", 1 + index)) for index in range(LOST_MAX + 2)]
+        roster = Roster(SerfSettings(), lost=peers)
+        assert [each.name for each in roster.lost()] == [each.name for each in reversed(peers[:LOST_MAX])]
+        roster.joined(record("other", 0), 0.0)
+        roster.departed("other", 0.0)
+        roster.reap(1e6, keep_failed=False)
+        assert [each.name for each in roster.lost()][:1] == [f"m{LOST_MAX - 2}"]
 
     def test_members_are_counted_by_status(self) -> None:
         """In the order in which they came to it."""

@@ -9,11 +9,12 @@ from onevalue.serf.core import Serf
 from onevalue.serf.events import JoinDone, LeaveDone, MemberFailed, MemberLeave, MemberReap
 from onevalue.serf.leave import GracefulLeave, LeaveStage
 from onevalue.serf.members import MemberStatus
-from onevalue.wire.codec import decode_packet
+from onevalue.types import Incarnation
+from onevalue.wire.codec import decode_packet, encode_message, encode_packet
 from onevalue.wire.messages import Dead, PacketMessage, PushPull, User
 from onevalue.wire.serf_codec import decode_serf
 from onevalue.wire.serf_messages import LeaveIntent
-from tests.unit.serf_net import SerfNet, hear, hear_alive, make_serf, member, time_of, told
+from tests.unit.serf_net import STRANGER, SerfNet, hear, hear_alive, make_serf, member, time_of, told
 
 
 class StageTests(SynchronousTestCase):
@@ -107,17 +108,19 @@ class TimelineTests(SynchronousTestCase):
         assert own is not None
         assert own.status is MemberStatus.LEFT
 
-    def test_a_member_that_leaves_for_good_is_forgotten_and_told_when_it_had_its_time(self) -> None:
+    def test_a_member_that_leaves_for_good_is_forgotten_and_told_when_it_is_gone(self) -> None:
         """A leave intent with prune about an alive member that says nothing."""
         serf = make_serf(1, swim_settings=replace(LAN, probe_interval_s=1e6))
         serf.start(0.0)
         hear_alive(serf, "n2", 2)
         hear(serf, LeaveIntent(time_of(50), "n2", prune=True), 1.0)
-        self._sent(serf, 4.9)
+        self._sent(serf, 20.0)
         assert member(serf, "n2") is not None
         told(serf)
-        self._sent(serf, 5.1)
-        assert [event.member.name for event in told(serf) if isinstance(event, MemberReap)] == ["n2"]
+        dead = encode_message(Dead(Incarnation(1), "n2", "n2"))
+        serf.receive_datagram(encode_packet([dead], compress=False, crc=False), STRANGER, 20.0)
+        assert [type(event) for event in told(serf)] == [MemberLeave, MemberReap]
+        assert member(serf, "n2") is None
 
     def test_a_second_leave_does_nothing(self) -> None:
         """The first goes on."""

@@ -170,26 +170,40 @@ class RosterTests(SynchronousTestCase):
             self._known(status)
             assert len(self.roster.reap(1e9, keep_failed=True)) == reaped
 
-    def test_pruning_forgets_who_is_gone_at_once_and_who_is_leaving_when_it_had_its_time(self) -> None:
+    def test_pruning_forgets_who_is_gone_at_once_and_who_is_there_when_it_is_gone(self) -> None:
         """A leave intent with prune, by status."""
-        delay_s = self.settings.broadcast_timeout_s + self.settings.leave_propagate_delay_s
         for status in (LEFT, FAILED, ALIVE, LEAVING):
             self.roster = Roster(self.settings)
             self._known(status)
             outcome = self.roster.leave_intent("m", NEW, 1.0, prune=True)
             assert (outcome.reaped is not None) == (status in {LEFT, FAILED}), status
-            assert self.roster.prunes_due(delay_s) == []
-            assert len(self.roster.prunes_due(1.0 + delay_s)) == int(status in {ALIVE, LEAVING})
+            assert self.roster.prune("m") is None
+            if status in {ALIVE, LEAVING}:
+                departed = self.roster.departed("m", 2.0)
+                assert departed is not None
+                assert departed.status is LEFT
+                assert self.roster.prune("m") == departed
             assert self.roster.get("m") is None
-            assert self.roster.next_deadline() is None
+            self.roster.joined(_record(), 3.0)
+            self.roster.departed("m", 4.0)
+            assert self.roster.prune("m") is None
 
     def test_a_member_that_contradicts_in_time_is_not_pruned(self) -> None:
         """A join intent takes the leave back."""
         self._known(ALIVE)
         self.roster.leave_intent("m", NEW, 0.0, prune=True)
         self.roster.join_intent("m", time_of(NEW + 1), 0.0)
-        assert self.roster.prunes_due(100.0) == []
+        self.roster.departed("m", 1.0)
+        assert self.roster.prune("m") is None
         assert self.roster.get("m") is not None
+
+    def test_a_member_that_is_back_in_time_is_not_pruned(self) -> None:
+        """It was gone for less than it took to hear of that."""
+        self._known(ALIVE)
+        self.roster.leave_intent("m", NEW, 0.0, prune=True)
+        self.roster.joined(_record(), 1.0)
+        self.roster.departed("m", 2.0)
+        assert self.roster.prune("m") is None
 
     def test_a_push_pull_does_not_tell_the_time_of_a_leave_that_is_under_way(self) -> None:
         """It would be read as that of a join, and the member would count as failed."""

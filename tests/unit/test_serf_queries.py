@@ -7,11 +7,20 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SerfSettings
-from onevalue.errors import LocalProtocolError
+from onevalue.errors import BusyError, LocalProtocolError
 from onevalue.serf import events
 from onevalue.serf.answering import RELAYS_PER_ANSWER_MAX
-from onevalue.serf.asking import ACK_WANTED, IS_ACK, NO_REBROADCAST, QUERIES_MAX, QUERY_TIME_MAX_S, Question
+from onevalue.serf.asking import (
+    ACK_WANTED,
+    INTERNAL_QUERIES_MAX,
+    IS_ACK,
+    NO_REBROADCAST,
+    QUERIES_MAX,
+    QUERY_TIME_MAX_S,
+    Question,
+)
 from onevalue.serf.core import Serf
+from onevalue.serf.keys import KeyAction
 from onevalue.swim.address import to_address
 from onevalue.types import Address
 from onevalue.wire.codec import decode_packet
@@ -264,8 +273,12 @@ class AskTests(SynchronousTestCase):
         assert serf.broadcasts(3, 1400) == []
         for _ in range(QUERIES_MAX):
             serf.ask(Question("q"), 0.0)
-        with pytest.raises(LocalProtocolError, match="wait"):
+        with pytest.raises(BusyError, match="wait"):
             serf.ask(Question("q"), 0.0)
+        for _ in range(INTERNAL_QUERIES_MAX):  # for Serf's own there is room all the same
+            serf.ask_about_keys(KeyAction.LIST, b"", 0, 0.0)
+        with pytest.raises(BusyError, match="wait"):
+            serf.ask_about_keys(KeyAction.LIST, b"", 0, 0.0)
 
     def test_an_own_query_can_be_given_up(self) -> None:
         """Then it has ended, and another may take its place."""

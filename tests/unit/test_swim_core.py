@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SwimSettings
 from onevalue.errors import LocalProtocolError
+from onevalue.swim.core import PINGS_PER_PACKET_MAX, STREAM_USER_SIZE_MAX
 from onevalue.swim.events import MemberGone, UserMessage
 from onevalue.types import Incarnation, SequenceNumber
 from onevalue.wire.codec import COMPOUND_PARTS_MAX, encode_message, encode_packet
@@ -44,6 +45,23 @@ class PingTests(SynchronousTestCase):
         assert bench.sent() == []
         bench.hear(Ping(SequenceNumber(4), ""))
         assert len(bench.sent_of(Ack)) == 1
+
+    def test_no_more_than_a_few_pings_of_one_packet_are_answered(self) -> None:
+        """The others are counted; what stands beside them is taken in."""
+        bench = Bench()
+        pings = [Ping(SequenceNumber(number), "a") for number in range(PINGS_PER_PACKET_MAX + 3)]
+        bench.hear(*pings, alive("c"))
+        answered = [message.seq_no for message, _ in bench.sent_of(Ack) if isinstance(message, Ack)]
+        assert answered == list(range(PINGS_PER_PACKET_MAX))
+        assert (bench.swim.counters["pings_refused"], len(bench.swim.members())) == (3, 2)
+
+    def test_a_long_user_message_on_a_stream_is_refused(self) -> None:
+        """One of as many bytes as the bound is taken in."""
+        bench = Bench()
+        for size in (STREAM_USER_SIZE_MAX, STREAM_USER_SIZE_MAX + 1):
+            assert bench.swim.receive_stream(User(bytes(size)), 1.0) is None
+        assert bench.events() == [UserMessage(bytes(STREAM_USER_SIZE_MAX), None)]
+        assert bench.swim.counters["streams_refused"] == 1
 
     def test_stream_pings_are_answered_without_payload_and_those_for_others_not(self) -> None:
         """Wrong name: closed without a reply."""

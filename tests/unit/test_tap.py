@@ -24,10 +24,9 @@ from onevalue.gossip import GossipService
 from onevalue.journal import Peer
 from onevalue.membership import Status
 from onevalue.options import NodeConfig, Options
-from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.core import Exchange
 from onevalue.store import Source
-from onevalue.tap import _targets, build_node, exposure, makeService
+from onevalue.tap import _peer_targets, build_node, exposure, makeService
 from onevalue.wire.envelope import Envelope
 from tests.unit.test_journal import Steps
 from twisted.plugins.onevalue_plugin import onevalue as plugin
@@ -211,19 +210,11 @@ class WiringTests(SynchronousTestCase):
         with pytest.raises(SystemExit, match=r"^onevalue: .*/dev/null/x"):
             makeService(options)
 
-    def test_join_addresses_come_before_peers_and_both_are_bounded(self) -> None:
-        """A cluster of thousands does not keep a node from starting again."""
-        config = configured("--no-journal", "--join=a,b", host="127.0.0.1")
-        peers = [Peer(f"n{number}", "::1", 1 + number) for number in range(2 * TARGETS_MAX)]
-        targets = _targets(config, peers)
-        assert targets[:3] == ["a", "b", "[::1]:1"]
-        assert len(targets) == TARGETS_MAX
-
     def test_a_peer_that_is_a_join_address_is_dialled_once(self) -> None:
         """With and without its port, the default one."""
         config = configured("--no-journal", "--join=127.0.0.2,[::1]:7946", host="127.0.0.1")
         peers = [Peer("n2", "127.0.0.2", 7946), Peer("n3", "::1", 7946), Peer("n4", "127.0.0.2", 7947)]
-        assert _targets(config, peers) == ["127.0.0.2", "[::1]:7946", "127.0.0.2:7947"]
+        assert _peer_targets(config, peers) == {"n4/127.0.0.2:7947": ("127.0.0.2", 7947)}
 
     def test_what_is_open_is_said(self) -> None:
         """Gossip and HTTP each for itself."""

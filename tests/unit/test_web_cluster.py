@@ -2,12 +2,13 @@
 
 import base64
 import json
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.errors import LocalProtocolError
-from onevalue.member import KeyResult, QueryRequest, QueryResult
+from onevalue.errors import BusyError, LocalProtocolError
+from onevalue.member import KeyResult, QueryRequest, QueryResult, Status
 from onevalue.web.cluster import QUERY_TIME_MAX_S
 from onevalue.wire.key_text import encode_key, fingerprint
 from tests.fakes import make_member
@@ -185,6 +186,28 @@ class KeyTests(ClusterTestCase):
             response = self.post("/v1/keys/use", {"key": encode_key(KEY)}, THIS_HOST)
             assert (response.status, words in response.json["detail"]) == (status, True)
             assert response.json["messages"] == dict(result.messages)
+
+    def test_no_key_is_removed_while_somebody_is_missing(self) -> None:
+        """Who failed, or is lost, may know no other; unless it is wanted all the same."""
+        failed = make_member("n2", "10.0.0.2", status=Status.FAILED)
+        for members, lost in [((make_member("n1"), failed), []), ((make_member("n1"),), [failed])]:
+            self.node.membership.set_members(*members)
+            self.node.membership.lost_members = lost
+            self.refused("/v1/keys/remove", {"key": encode_key(KEY)}, 409, "(n2)")
+        self.node.membership.key_result.callback(self.result())
+        response = self.post("/v1/keys/remove", {"key": encode_key(KEY), "force": True}, THIS_HOST)
+        assert response.status == 200
+
+    def test_a_busy_node_says_so(self) -> None:
+        """503, for all that asks the members."""
+        for path, fields in [("query", {"name": "a"}), ("keys/use", {"key": encode_key(KEY)})]:
+            waiting: Deferred[Any] = fail(BusyError("wait"))
+            self.node.membership.query_result = self.node.membership.key_result = waiting
+            response = self.post(f"/v1/{path}", fields, THIS_HOST)
+            assert (response.status, response.headers["retry-after"]) == (503, "1")
+        self.node.membership.key_result = fail(BusyError("wait"))
+        [response] = self.node.dial(b"GET /v1/keys HTTP/1.1\r\nHost: n1\r\n\r\n", THIS_HOST).take_responses()
+        assert response.status == 503
 
     def test_keys_are_managed_from_this_host_only(self) -> None:
         """Loopback of both families, and the node's own address; else the key would cross the network."""

@@ -7,6 +7,7 @@ from onevalue.journal import IJournal
 from onevalue.membership import IMembership, Status
 from onevalue.store import Source, State
 from onevalue.types import Generation
+from onevalue.web.cluster import MEMBERS_PER_TURN
 from tests.fakes import FakeMembership, make_member
 from tests.web_support import WALL_TIME_S, Response, SlowJournal, WebNode
 
@@ -171,6 +172,16 @@ class NoSuchRouteTests(ProblemTestCase):
 
 class MembersAndStatusTests(SynchronousTestCase):
     """What the node knows of its cluster, and of itself."""
+
+    def test_many_members_are_written_over_some_turns(self) -> None:
+        """And all are there."""
+        node = WebNode()
+        names = [f"m{index:05}" for index in range(2 * MEMBERS_PER_TURN + 1)]
+        node.membership.set_members(make_member("n1"), *(make_member(name) for name in names))
+        wire = node.start_request("GET", "/v1/members")
+        node.clock.advance(0)
+        [response] = wire.take_responses()
+        assert [member["name"] for member in response.json["members"]] == [*names, "n1"]
 
     def test_members_are_listed_in_serfs_words(self) -> None:
         """With the address of their HTTP service, null for those that have none of ours."""
