@@ -6,6 +6,7 @@ delayed call, for the core's next deadline. It decides nothing about members or 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
@@ -45,6 +46,9 @@ LEAVE_TIME_MAX_S = 10.0
 
 TIMER_PAUSE_MIN_S = 0.001
 """The shortest wait for a deadline: one that were always past must not keep the reactor busy."""
+
+VIEWS_PER_TURN = 4000
+"""Members that are looked at in one turn of the reactor when thousands may have changed."""
 
 FAULT_PAUSE_S = 1.0
 """The shortest wait after a fault of ours, so that one that repeats does not fill the log."""
@@ -114,7 +118,7 @@ class GossipService(Service):
         self._timer_at: float | None = None
         self._timer_pause_s = TIMER_PAUSE_MIN_S
         self._views = MemberViews()
-        self._telling = Telling(reactor, lambda: serf.remembered, lambda: (self._tell_dialler, *self._member_observers))
+        self._telling = Telling(reactor, lambda: serf.remembered, self._observers)
         self._draining = False
         self._left: Deferred[None] | None = None
         self._leave_is_done = False
@@ -396,6 +400,12 @@ class GossipService(Service):
                 pass  # for people only
             case _:
                 self._telling.changed()
+
+    def _observers(self) -> list[Callable[[], None]]:
+        """Whom a telling tells, one after the other; before that, the members are looked at some by some."""
+        members = self._serf.members()
+        parts = [members[start : start + VIEWS_PER_TURN] for start in range(0, len(members), VIEWS_PER_TURN)]
+        return [*(partial(self._views.renew, part) for part in parts), self._tell_dialler, *self._member_observers]
 
     def _tell_dialler(self) -> None:
         alive = [m for m in self.members() if m.status is Status.ALIVE and m.name != self.local_name]

@@ -25,6 +25,11 @@ class MemberViews:
         self._seen: dict[str, SerfMember] = {}
         self._views: dict[str, Member] = {}
 
+    def renew(self, members: Sequence[SerfMember]) -> None:
+        """The views of these are as `of` will give them; of many that have changed it will take less long then."""
+        self._views |= {member.name: self._view(member) for member in members if member.status in _STATUS}
+        self._seen |= {member.name: member for member in members}
+
     def of(self, members: Sequence[SerfMember]) -> list[Member]:
         """A view of each member that has a status, in their order; the same as before of one that looks as before."""
         self._views = {member.name: self._view(member) for member in members if member.status in _STATUS}

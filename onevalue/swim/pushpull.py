@@ -160,6 +160,8 @@ class PushPulls:
             return
         for entry in message.nodes:
             self._take(as_message(entry, self._states.local_name), now)
+            if entry.name == self._states.local_name and entry.status in {NodeStatus.SUSPECT, NodeStatus.DEAD}:
+                self._states.seen_elsewhere(entry.addr, entry.port)
             now = yield 1.0
         self._common.counters["push_pulls"] += 1
         if message.user_state:

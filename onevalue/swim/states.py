@@ -125,6 +125,15 @@ class MemberStates:
         elif verdict is Verdict.ACCEPT:
             self._accept_alive(known, news, now)
 
+    def seen_elsewhere(self, addr: bytes, port: int) -> None:
+        """A member knows the own name with this address, though not alive there: a conflict, if it is another address.
+
+        The message that such an entry of a push/pull amounts to carries no address, so it only accuses.
+        """
+        if (addr, port or self.local.port) != (self.local.addr, self.local.port) and not self.leaving:
+            self._common.counters["conflicts"] += 1
+            self._common.tell(NameConflict(self.local, addr, port or self.local.port))
+
     def insist(self) -> None:
         """This node gossips again that it is alive, where it is."""
         if not self.leaving:

@@ -155,6 +155,19 @@ class MovedTests(SynchronousTestCase):
             assert net.run_until(moved, 15.0), size
             assert net.now - begun > 1.0
 
+    def test_a_node_whose_old_self_is_suspected_already_is_taken_up_too(self) -> None:
+        """Who joins then hears of itself as suspect, or failed, elsewhere, and must insist all the same."""
+        for pause_s in (0.5, 2.0, 4.0, 7.0, 8.0, 12.0):
+            net = cluster(3)
+            net.crash("n1")
+            net.run(pause_s)
+            begin_second(net)
+
+            def moved() -> bool:
+                return knows_second(net, "n2") and knows_second(net, "n3")  # noqa: B023  # asked within the turn
+
+            assert net.run_until(moved, 15.0), pause_s
+
     def test_a_node_that_left_may_come_back_elsewhere_at_once(self) -> None:
         """Within the time that gossip takes."""
         net = cluster(3)

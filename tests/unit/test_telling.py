@@ -106,6 +106,17 @@ class MemberViewsTests(SynchronousTestCase):
         assert (before[2].status, after[2].status) == (Status.ALIVE, Status.FAILED)
         assert views.of(later)[2] is after[2]
 
+    def test_views_can_be_renewed_before_they_are_given(self) -> None:
+        """Some of them; the others stay."""
+        views = MemberViews()
+        a, b = serf_member("a"), serf_member("b")
+        before = views.of([a, b])
+        left = replace(b, status=MemberStatus.LEFT)
+        views.renew([left, serf_member("c", MemberStatus.NONE)])
+        after = views.of([a, left])
+        assert after[0] is before[0]
+        assert [view.status for view in after] == [Status.ALIVE, Status.LEFT]
+
     def test_who_has_no_status_is_not_seen(self) -> None:
         """Nor who is not there any more."""
         views = MemberViews()
