@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 
 from tests.e2e.harness import SERF, House, started
+from tests.e2e.network import Network, why_not
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -27,6 +28,23 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[House, No
     place = House(tmp_path)
     request.node.house = place
     yield place
+    pytest_twisted.blockon(started(place.close()))
+
+
+@pytest.fixture
+def network(house: House) -> Generator[Network, None, None]:
+    """Hosts of their own, or a skip with the reason; where CI runs as root they must be there."""
+    place, reason = Network(house.folder), why_not()
+    try:
+        if reason is None:
+            pytest_twisted.blockon(started(place.open()))
+    except AssertionError as error:
+        reason = f"root can make no network namespaces here: {error}"
+    if reason is not None:
+        pytest_twisted.blockon(started(place.close()))
+        (pytest.fail if os.environ.get("CI") and os.geteuid() == 0 else pytest.skip)(reason)
+    yield place
+    pytest_twisted.blockon(started(house.close()))
     pytest_twisted.blockon(started(place.close()))
 
 

@@ -4,14 +4,10 @@ The timeouts are shortened by --setting. The only join address is of a node that
 found by dialling what it was told to join.
 """
 
-import os
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 
-import pytest
-import pytest_twisted
-
-from tests.e2e.harness import House, at_once, ensure_deferred, eventually, started
-from tests.e2e.network import Host, HostNode, Network, why_not
+from tests.e2e.harness import House, at_once, ensure_deferred, eventually
+from tests.e2e.network import Host, HostNode, Network
 
 SHORT = {
     "probe_interval_s": 0.2,
@@ -31,23 +27,6 @@ SHORT = {
 OPTIONS = [word for name, value in SHORT.items() for word in ("--setting", f"{name}={value}")]
 FORGOTTEN_WITHIN_S = 20.0
 HEALED_WITHIN_S = 20.0
-
-
-@pytest.fixture
-def network(house: House) -> Generator[Network, None, None]:
-    """Hosts of their own, or a skip with the reason; where CI runs as root they must be there."""
-    place, reason = Network(house.folder), why_not()
-    try:
-        if reason is None:
-            pytest_twisted.blockon(started(place.open()))
-    except AssertionError as error:
-        reason = f"root can make no network namespaces here: {error}"
-    if reason is not None:
-        pytest_twisted.blockon(started(place.close()))
-        (pytest.fail if os.environ.get("CI") and os.geteuid() == 0 else pytest.skip)(reason)
-    yield place
-    pytest_twisted.blockon(started(house.close()))
-    pytest_twisted.blockon(started(place.close()))
 
 
 async def forgets(node: HostNode, names: Sequence[str]) -> None:

@@ -2,10 +2,9 @@
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 
 import pytest
-import pytest_twisted
 
 from tests.e2e.harness import (
     GOSSIP_PORT,
@@ -20,9 +19,8 @@ from tests.e2e.harness import (
     ensure_deferred,
     eventually,
     pause,
-    started,
 )
-from tests.e2e.network import HostNode, Network, why_not
+from tests.e2e.network import HostNode, Network
 
 pytestmark = pytest.mark.interop
 
@@ -171,23 +169,6 @@ async def test_a_node_that_knows_only_an_agent_is_ready_in_bounded_time(house: H
     assert waited_s > JOIN_TIMEOUT_S / 2  # it did wait for somebody who knows
     assert (await node.set(2)).status == 200
     assert f"joined at {agent.host}" in node.output
-
-
-@pytest.fixture
-def network(house: House) -> Generator[Network, None, None]:
-    """Hosts of their own, or a skip with the reason; where CI runs as root they must be there."""
-    place, reason = Network(house.folder), why_not()
-    try:
-        if reason is None:
-            pytest_twisted.blockon(started(place.open()))
-    except AssertionError as error:
-        reason = f"root can make no network namespaces here: {error}"
-    if reason is not None:
-        pytest_twisted.blockon(started(place.close()))
-        (pytest.fail if os.environ.get("CI") and os.geteuid() == 0 else pytest.skip)(reason)
-    yield place
-    pytest_twisted.blockon(started(house.close()))
-    pytest_twisted.blockon(started(place.close()))
 
 
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
