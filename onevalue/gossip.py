@@ -16,8 +16,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onevalue.addresses import host_port
 from onevalue.connections import Connections
+from onevalue.engine_status import shown_dispute, shown_encryption
 from onevalue.errors import RemoteProtocolError
 from onevalue.eventlines import write_lines
 from onevalue.inquiries import Inquiries, Keep
@@ -29,7 +29,6 @@ from onevalue.membership import IMembership
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
-from onevalue.serf.dispute import Dispute
 from onevalue.serf.lamport import Clocks
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.streams import Reactor
@@ -37,7 +36,6 @@ from onevalue.telling import Telling
 from onevalue.types import Address
 from onevalue.udp import RECEIVE_BUFFER, Udp
 from onevalue.wire.envelope import Envelope
-from onevalue.wire.key_text import fingerprint
 from onevalue.wire.messages import StreamMessage
 from onevalue.wire.stream import Outgoing
 
@@ -285,8 +283,8 @@ class GossipService(Service):
             "engine": "gossip",
             "inbound_streams": self._connections.inbound,
             "label": self._envelope.label.decode("utf-8", "replace"),
-            "encryption": _encryption(self._envelope),
-            "name_dispute": _dispute(self._serf.dispute, self._reactor.seconds()),
+            "encryption": shown_encryption(self._envelope),
+            "name_dispute": shown_dispute(self._serf.dispute, self._reactor.seconds()),
             **self._serf.status(),
         }
 
@@ -436,33 +434,6 @@ class GossipService(Service):
 
     def _failed(self, failure: Failure, what: str) -> None:
         self._lines.failure("{what} failed, and goes on", failure, what=what)
-
-
-def _encryption(envelope: Envelope) -> dict[str, object] | None:
-    """What people may know of the keys; None without."""
-    if envelope.keyring is None:
-        return None
-    prints = [fingerprint(key) for key in envelope.keyring.keys]
-    return {
-        "primary_key": prints[0],
-        "keys": prints,
-        "verify_incoming": envelope.verify_incoming,
-        "verify_outgoing": envelope.verify_outgoing,
-    }
-
-
-def _dispute(dispute: Dispute | None, now: float) -> dict[str, object] | None:
-    if dispute is None:
-        return None
-    return {
-        "other": host_port(*dispute.address),
-        "verdict": dispute.verdict.name.lower(),
-        "meaning": dispute.verdict.value,
-        "answers": dispute.answers,
-        "for_this_node": dispute.for_us,
-        "since_s": round(now - dispute.since, 3),
-        "last_sign_s": round(now - dispute.seen, 3),
-    }
 
 
 def _addresses(members: Sequence[Member]) -> list[Address]:

@@ -13,7 +13,16 @@ from onevalue.config import SerfSettings
 from onevalue.errors import LocalProtocolError
 from onevalue.serf import events
 from onevalue.serf.answering import Answering, ReceivedQuery
-from onevalue.serf.asking import ANSWERS_MAX, INTERNAL_PREFIX, NO_REBROADCAST, PING, Asking, Collector, Question
+from onevalue.serf.asking import (
+    ANSWERS_MAX,
+    INTERNAL_PREFIX,
+    NO_REBROADCAST,
+    PING,
+    Asking,
+    Collector,
+    Question,
+    is_internal,
+)
 from onevalue.serf.broadcasts import Broadcasts
 from onevalue.serf.dispute import CONFLICT
 from onevalue.serf.event_ring import LamportRing, Verdict
@@ -153,7 +162,7 @@ class Queries:
         Raises:
             LocalProtocolError: its name is Serf's own, or as `Asking.ask`; nothing changed.
         """
-        if question.name.startswith(INTERNAL_PREFIX) and (question.name != PING or question.payload):
+        if is_internal(question.name) or (question.name == PING and question.payload):
             raise LocalProtocolError(
                 f"names that begin with {INTERNAL_PREFIX} are Serf's own; only {PING} may be asked"
             )

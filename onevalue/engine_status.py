@@ -1,0 +1,37 @@
+"""What /v1/status shows of the gossip engine beside what the core tells of itself: keys by fingerprint, the own name.
+
+It must not know where either comes from.
+"""
+
+from onevalue.addresses import host_port
+from onevalue.serf.dispute import Dispute
+from onevalue.wire.envelope import Envelope
+from onevalue.wire.key_text import fingerprint
+
+
+def shown_encryption(envelope: Envelope) -> dict[str, object] | None:
+    """What people may know of the keys; None without."""
+    if envelope.keyring is None:
+        return None
+    prints = [fingerprint(key) for key in envelope.keyring.keys]
+    return {
+        "primary_key": prints[0],
+        "keys": prints,
+        "verify_incoming": envelope.verify_incoming,
+        "verify_outgoing": envelope.verify_outgoing,
+    }
+
+
+def shown_dispute(dispute: Dispute | None, now: float) -> dict[str, object] | None:
+    """Where the other node of this name is, and what the members said; None without one."""
+    if dispute is None:
+        return None
+    return {
+        "other": host_port(*dispute.address),
+        "verdict": dispute.verdict.name.lower(),
+        "meaning": dispute.verdict.value,
+        "answers": dispute.answers,
+        "for_this_node": dispute.for_us,
+        "since_s": round(now - dispute.since, 3),
+        "last_sign_s": round(now - dispute.seen, 3),
+    }
