@@ -1,43 +1,25 @@
-"""The broadcaster: the shell around `spread`. Anti-entropy by LoopingCall and treq, and all else that spread wants.
+"""The broadcaster: the shell around `spread`. Anti-entropy by LoopingCall, and all else that spread wants.
 
 Every round, and whenever spread has something to do, it starts the exchanges, sends the rumours and makes the writes
-that spread decided on. It decides nothing itself, and keeps one delayed call for spread's next deadline. What it asks
-is signed, and an answer is checked, before spread hears of it.
+that spread decided on. It decides nothing itself, and keeps one delayed call for spread's next deadline. It must not
+know how an exchange travels.
 """
 
-from typing import Any, Self
-from urllib.parse import quote
+from collections.abc import Callable
+from typing import Any
 
-from hyperlink import EncodedURL
-from treq.client import HTTPClient
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import (
-    URI,
-    Agent,
-    BrowserLikePolicyForHTTPS,
-    HTTPConnectionPool,
-    ResponseDone,
-    _HTTP11ClientFactory,
-)
-from twisted.web.http import PotentialDataLoss
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgentEndpointFactory, IResponse
-from zope.interface import implementer
 
-from onevalue.errors import ConflictError, RemoteProtocolError, UndecipherableError, WriteRefusedError
-from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_statement
+from onevalue.errors import ConflictError, UndecipherableError, WriteRefusedError
+from onevalue.exchange import Statement
 from onevalue.loglines import shown
 from onevalue.membership import IMembership
-from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
 from onevalue.spread import Rumour, Spread
-from onevalue.spread.contacts import Contact
 from onevalue.spread.core import Exchange
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.writer import Writer
@@ -52,13 +34,16 @@ FAULT_PAUSE_S = 1.0
 """How long to wait after a fault of ours, so that one that repeats does not fill the log."""
 
 
+ExchangeStates = Callable[[Exchange, Statement], "Deferred[Statement | None]"]
+"""One exchange: see `exchanging.exchange_states`."""
+
+
 class Broadcaster(Service):
     """Keeps this node's value and those of the others together.
 
     Args:
         reactor: its clock and delayed calls.
-        client: treq's, on an agent that follows no redirects and keeps no connections.
-        signer: signs what is asked, and checks what is answered.
+        exchange_states: makes an exchange.
         spread, membership, writer: decides, tells and writes.
         interval_s: between two rounds of anti-entropy.
         somebody_to_ask: the node begins by learning.
@@ -70,8 +55,7 @@ class Broadcaster(Service):
         self,
         *,
         reactor: IReactorTime,
-        client: HTTPClient,
-        signer: Signer,
+        exchange_states: ExchangeStates,
         spread: Spread,
         membership: IMembership,
         writer: Writer,
@@ -79,8 +63,7 @@ class Broadcaster(Service):
         somebody_to_ask: bool,
     ) -> None:
         self._reactor = reactor
-        self._client = client
-        self._signer = signer
+        self._exchange_states = exchange_states
         self._spread = spread
         self._membership = membership
         self._writer = writer
@@ -182,7 +165,7 @@ class Broadcaster(Service):
     def _start(self, exchange: Exchange) -> None:
         """Exchange states with a member; spread hears how it ended, within the deadline."""
         # Whatever goes wrong, at once too, must reach spread: else it took the member for busy for ever.
-        under_way = maybeDeferred(exchange_states, self._client, self._signer, exchange, self._spread.statement())
+        under_way = maybeDeferred(self._exchange_states, exchange, self._spread.statement())
         under_way.addTimeout(EXCHANGE_TIME_MAX_S, self._reactor)
         self._under_way.append(under_way)
 
@@ -226,132 +209,3 @@ class Broadcaster(Service):
 
     def _failed(self, failure: Failure, what: str) -> None:
         self.log.failure("{what} failed, and goes on", failure, what=what)
-
-
-def quiet_client(reactor: Any, connect_time_max_s: float) -> HTTPClient:
-    """A client that keeps no connections, and writes no line in the log for each."""
-    pool = HTTPConnectionPool(reactor, persistent=False)
-    pool._factory = _QuietFactory  # noqa: SLF001  # Twisted has no other way to quiet its client
-    endpoints = NumericEndpoints(reactor, connect_time_max_s)
-    return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
-
-
-@implementer(IAgentEndpointFactory)
-class NumericEndpoints:
-    """Connects to numeric hosts: members have no others, and Twisted's own would ask the resolver, in a thread."""
-
-    def __init__(self, reactor: Any, connect_time_max_s: float) -> None:
-        self._reactor = reactor
-        self._connect_time_max_s = connect_time_max_s
-        self._policy = BrowserLikePolicyForHTTPS()
-
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """See IAgentEndpointFactory."""
-        host = uri.host.decode("ascii")
-        kind = TCP6ClientEndpoint if ":" in host else TCP4ClientEndpoint
-        plain: IStreamClientEndpoint = kind(self._reactor, host, uri.port, self._connect_time_max_s)
-        if uri.scheme != b"https":
-            return plain
-        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), plain)
-
-
-class _QuietFactory(_HTTP11ClientFactory):
-    noisy = False
-
-
-class _Url(EncodedURL):
-    """A URL that is fit for the wire as it stands."""
-
-    def to_uri(self) -> Self:
-        """Itself. hyperlink's own takes the host for a name, and raises for an IPv6 address (its issues 68 and 188)."""
-        return self
-
-
-def exchange_states(
-    client: HTTPClient, signer: Signer, exchange: Exchange, statement: Statement
-) -> Deferred[Statement | None]:
-    """One exchange: fires with the member's statement, or with None if it answered as the original program does.
-
-    Fails if it answered otherwise, or not at all; with UndecipherableError if the answer should be signed by this
-    member, for this request, and is not. Cancelling it closes the connection.
-    """
-    contact, state = exchange.contact, statement.state
-    signed: dict[str, str] = {}  # an original's form has no body to sign
-    if contact.original:
-        path = f"/notify/{state.value}/{state.generation}?notifier={quote(statement.name, safe='')}"
-        requested = client.post(_Url.from_text(contact.url + path), allow_redirects=False, unbuffered=True)
-    else:
-        path = f"/notify?notifier={quote(statement.name, safe='')}"
-        body = encode_statement(statement)
-        signed = signer.request(body)
-        headers = {"Content-Type": "application/json", **signed}
-        requested = client.post(
-            _Url.from_text(contact.url + path),
-            data=body,
-            headers=Headers({name: [value] for name, value in headers.items()}),
-            allow_redirects=False,
-            unbuffered=True,
-        )
-
-    def answered(response: IResponse) -> Deferred[Statement | None]:
-        return read_body(response, STATEMENT_SIZE_MAX).addCallback(understand, response)
-
-    def understand(body: bytes, response: IResponse) -> Statement | None:
-        if response.code != 200:
-            why = shown(body.decode("utf-8", "replace").strip())
-            raise RemoteProtocolError(f"the answer has status {response.code}" + (f": {why}" if why else ""))
-        signatures = response.headers.getRawHeaders(SIGNATURE_HEADER)
-        signature = None if signatures is None else ",".join(signatures)
-        signer.check_answer(signed.get(NONCE_HEADER), signature, body)
-        return _understood(body, contact, signer)
-
-    done: Deferred[Statement | None] = requested.addCallback(answered)
-    return done
-
-
-def _understood(body: bytes, contact: Contact, signer: Signer) -> Statement | None:
-    """What a member says in an answer whose signature is right."""
-    if contact.original and not body:
-        return None
-    statement = decode_statement(body)
-    if signer.demands_signatures and statement.name != contact.name:
-        # Else whoever stands between could pass our request on to another member, or back to this node itself.
-        raise UndecipherableError(f"the answer is signed by {shown(statement.name)}, who was not asked")
-    return statement
-
-
-def read_body(response: IResponse, size_max: int) -> Deferred[bytes]:
-    """The body of a response; fails above `size_max` bytes. Cancelling it closes the connection."""
-    collector = _Body(size_max)
-    response.deliverBody(collector)
-    return collector.done
-
-
-class _Body(Protocol):
-    """Collects a bounded body; treq's own collector cannot be cancelled, and has no bound."""
-
-    def __init__(self, size_max: int) -> None:
-        self._size_max = size_max
-        self._parts: list[bytes] = []
-        self._size = 0
-        self.done: Deferred[bytes] = Deferred(lambda _: self._close())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._size_max:
-            self._close()
-            self._end(Failure(RemoteProtocolError(f"the answer has more than {self._size_max} bytes")))
-        else:
-            self._parts.append(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        whole = reason.check(ResponseDone, PotentialDataLoss)
-        self._end(b"".join(self._parts) if whole else reason)
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-    def _end(self, result: bytes | Failure) -> None:
-        if not self.done.called:
-            self.done.callback(result)  # a Failure fires the errbacks

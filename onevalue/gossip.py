@@ -1,7 +1,8 @@
 """The embedded engine: the Twisted shell around the pure `serf` and `swim`, as an IMembership.
 
 It feeds datagrams, streams and time in, and drains what comes out: datagrams, streams to open, events. It keeps one
-delayed call, for the core's next deadline. It decides nothing about members or messages.
+delayed call, for the core's next deadline. It decides nothing about members or messages, and must not
+know what carries them (`transport`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,13 +11,12 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onevalue.connections import Connections
 from onevalue.engine_status import shown_dispute, shown_encryption
 from onevalue.errors import RemoteProtocolError
 from onevalue.eventlines import write_lines
@@ -33,8 +33,8 @@ from onevalue.serf.lamport import Clocks
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.streams import Reactor
 from onevalue.telling import Telling
+from onevalue.transport import Transport
 from onevalue.types import Address
-from onevalue.udp import RECEIVE_BUFFER, Udp
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import StreamMessage
 from onevalue.wire.stream import Outgoing
@@ -57,11 +57,10 @@ class GossipService(Service):
     """One node of a Serf cluster.
 
     Args:
-        reactor: sockets, threads, clock.
+        reactor: clock, resolver, threads.
         serf: the core; nobody else feeds it.
         dialler: the join addresses.
-        bind: numeric host and port for UDP and TCP.
-        stream_time_max_s: deadline of an inbound TCP exchange.
+        transport: carries packets and streams; nobody else uses it.
         envelope: label and keys, the core's.
         keep_keys: writes a changed keyring to disk; None if none is kept.
     """
@@ -75,8 +74,7 @@ class GossipService(Service):
         name: str,
         serf: Serf,
         dialler: Dialler,
-        bind: Address,
-        stream_time_max_s: float,
+        transport: Transport,
         envelope: Envelope,
         keep_keys: Keep | None = None,
     ) -> None:
@@ -84,16 +82,8 @@ class GossipService(Service):
         self._reactor = reactor
         self._serf = serf
         self._dialler = dialler
-        self._bind = bind
+        self._transport = transport
         self._envelope = envelope
-        self._connections = Connections(
-            reactor=reactor,
-            envelope=envelope,
-            time_max_s=stream_time_max_s,
-            received=self._stream_received,
-            malformed=self._stream_malformed,
-            ended=self._stream_ended,
-        )
         self._lines = LimitedLog(self.log, reactor.seconds)
         self._joiner = Joiner(
             reactor=reactor,
@@ -110,8 +100,7 @@ class GossipService(Service):
             keep=keep_keys,
             keys=lambda: () if envelope.keyring is None else envelope.keyring.keys,
         )
-        self._udp = Udp(reactor, self._datagram_received, ipv6=":" in bind[0])
-        self._ports: list[Any] = []  # IListeningPort of UDP and TCP, which annotate stopListening differently
+        self._is_open = False
         self._timer: IDelayedCall | None = None
         self._timer_at: float | None = None
         self._timer_pause_s = TIMER_PAUSE_MIN_S
@@ -135,13 +124,8 @@ class GossipService(Service):
         Raises:
             CannotListenError: one of the ports is taken; none is bound then.
         """
-        host, port = self._bind
-        self._ports.append(self._reactor.listenUDP(port, self._udp, interface=host, maxPacketSize=RECEIVE_BUFFER))
-        try:
-            self._ports.append(self._reactor.listenTCP(port, self._connections.factory, interface=host))
-        except Exception:
-            self._ports.pop().stopListening()
-            raise
+        self._transport.open(self)
+        self._is_open = True
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._serf.start(self._reactor.seconds())
         self._drain()
@@ -163,7 +147,7 @@ class GossipService(Service):
         left.addTimeout(LEAVE_TIME_MAX_S, self._reactor)
         left.addErrback(self._failed, "leaving").addCallback(lambda _: self._close())
         left.addErrback(self._failed, "closing").addCallback(self._closed)
-        if not self._ports:  # it never started, or has stopped before
+        if not self._is_open:  # it never started, or has stopped before
             left.callback(None)
             return
         self._left = left
@@ -173,15 +157,15 @@ class GossipService(Service):
         self._drain()
 
     def _close(self) -> Deferred[Any]:
-        ports, self._ports = self._ports, []
+        self._is_open = False
         self._joiner.stop()
         self._inquiries.stop()
-        pending = [self._connections.close(), *(maybeDeferred(port.stopListening) for port in ports)]
+        closing = self._transport.close()
         if self._timer is not None and self._timer.active():  # after the cancelling, which drains once more
             self._timer.cancel()
         self._timer = None
         self._telling.stop()
-        return DeferredList(pending, consumeErrors=True)
+        return closing
 
     def _closed(self, _: object) -> None:
         waiters, self._stop_waiters = self._stop_waiters, []
@@ -281,7 +265,7 @@ class GossipService(Service):
         """See IMembership."""
         return {
             "engine": "gossip",
-            "inbound_streams": self._connections.inbound,
+            "inbound_streams": self._transport.inbound,
             "label": self._envelope.label.decode("utf-8", "replace"),
             "encryption": shown_encryption(self._envelope),
             "name_dispute": shown_dispute(self._serf.dispute, self._reactor.seconds()),
@@ -299,23 +283,27 @@ class GossipService(Service):
             self._timer_pause_s = FAULT_PAUSE_S
             self._failed(Failure(), what)
 
-    def _datagram_received(self, data: bytes, source: Address) -> None:
+    def datagram_received(self, data: bytes, source: Address) -> None:
+        """See Receiver."""
         with self._guarded("a packet"):
             self._serf.receive_datagram(data, source, self._reactor.seconds())
         self._drain()
 
-    def _stream_received(self, message: StreamMessage) -> Outgoing | None:
+    def stream_received(self, message: StreamMessage) -> Outgoing | None:
+        """See Receiver."""
         reply: Outgoing | None = None
         with self._guarded("the answer to a stream"):
             reply = self._serf.receive_stream(message, self._reactor.seconds())
         self._drain()
         return reply
 
-    def _stream_malformed(self, error: RemoteProtocolError) -> None:
+    def stream_malformed(self, error: RemoteProtocolError) -> None:
+        """See Receiver."""
         self._serf.swim.count_refused(error)
         self._lines.info("a gossip stream was refused: {reason}", reason=str(error))
 
-    def _stream_ended(self, request_id: int, result: StreamMessage | Failure) -> None:
+    def stream_ended(self, request_id: int, result: StreamMessage | Failure) -> None:
+        """See Receiver."""
         now = self._reactor.seconds()
         with self._guarded("the end of a stream"):
             if isinstance(result, Failure):
@@ -363,10 +351,10 @@ class GossipService(Service):
                 self._dial()
         for data, address in self._serf.datagrams_to_send():
             busy = True
-            self._udp.send(data, address)
+            self._transport.send(data, address)
         for request in self._serf.streams_to_open():
             busy = True
-            self._connections.open(request)
+            self._transport.ask(request)
         return busy
 
     def _arm(self) -> None:
@@ -379,7 +367,7 @@ class GossipService(Service):
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._timer_at = None, deadline
-        if deadline is not None and self._ports:
+        if deadline is not None and self._is_open:
             wait_s = max(self._timer_pause_s, deadline - self._reactor.seconds())
             self._timer = self._reactor.callLater(wait_s, self._timer_fired)
 

@@ -42,7 +42,7 @@ IMPURE = ("twisted", "time", "socket", "os", "logging", "random", "threading", "
 """What no pure part may import, whatever the lists above become."""
 
 SERVICES = ("web", "gossip", "broadcaster", "keeper", "debugline", "rpc", "agent")
-"""They meet in `tap`, and know the store, IMembership and `spread`, never each other."""
+"""They meet in `assembly` and `tap`, and know the store, IMembership and `spread`, never each other."""
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -120,10 +120,11 @@ class ImportTests(SynchronousTestCase):
             seen.append(part)
 
     def test_services_do_not_know_each_other(self) -> None:
-        """And nothing knows `tap`, which knows all."""
+        """And nothing knows `tap`, which knows all; `assembly`, which knows most, is for `tap` and the simulator."""
         for module, path in modules():
             part, found = part_of(module), own_parts(tree_of(path))
             assert part == "tap" or "tap" not in found, module
+            assert part in {"assembly", "tap", "simulation"} or "assembly" not in found, module
             if part in SERVICES:
                 others = [name for name in found if name in SERVICES and name != part]
                 assert others == [], f"{module} imports {others}"

@@ -1,6 +1,7 @@
 """The broadcaster: exchanges with a deadline, one at a time with each member, and a loop that nothing ends."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -10,10 +11,11 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, FAULT_PAUSE_S, Broadcaster, exchange_states, quiet_client
+from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, FAULT_PAUSE_S, Broadcaster
 from onevalue.config import SpreadSettings
 from onevalue.errors import RemoteProtocolError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, encode_statement
+from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.journal import NullJournal
 from onevalue.signing import Signer
 from onevalue.spread import Spread
@@ -88,8 +90,7 @@ class BroadcasterTests(SynchronousTestCase):
         self.writer = writer
         self.broadcaster = Broadcaster(
             reactor=self.clock,
-            client=self.client,  # type: ignore[arg-type]  # as much of it as is used
-            signer=Signer(Envelope(), bytes),
+            exchange_states=partial(exchange_states, self.client, Signer(Envelope(), bytes)),  # type: ignore[arg-type]  # as much of it as is used
             spread=self.spread,
             membership=self.membership,
             writer=writer,

@@ -1,6 +1,7 @@
 """To where an exchange of states goes: every kind of address that a member can have."""
 
 import socket
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -11,9 +12,10 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from onevalue.broadcaster import Broadcaster, exchange_states, quiet_client
+from onevalue.broadcaster import Broadcaster
 from onevalue.config import SpreadSettings
 from onevalue.exchange import Statement, encode_statement
+from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.journal import NullJournal
 from onevalue.signing import Signer
 from onevalue.spread import Spread
@@ -102,8 +104,7 @@ class FaultTests(SynchronousTestCase):
         membership = FakeMembership("me")
         broadcaster = Broadcaster(
             reactor=clock,
-            client=client,  # type: ignore[arg-type]  # as much of treq's client as is used here
-            signer=Signer(Envelope(), bytes),
+            exchange_states=partial(exchange_states, client, Signer(Envelope(), bytes)),  # type: ignore[arg-type]  # as much of treq's client as is used here
             spread=spread,
             membership=membership,
             writer=Writer(store=store, journal=NullJournal(), spread=spread, clock=clock.seconds, wall_clock=lambda: 0),

@@ -6,6 +6,7 @@ to what passes that somebody without the key could do.
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -20,10 +21,11 @@ from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
 from zope.interface import provider
 
-from onevalue.broadcaster import Broadcaster, exchange_states, quiet_client
+from onevalue.broadcaster import Broadcaster
 from onevalue.config import SpreadSettings
 from onevalue.errors import UndecipherableError
 from onevalue.exchange import Statement, decode_statement, encode_statement
+from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.journal import NullJournal
 from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
 from onevalue.spread import Spread
@@ -97,8 +99,7 @@ class SignedTests(SynchronousTestCase):
         self.membership = FakeMembership("me")
         self.broadcaster = Broadcaster(
             reactor=self.clock,
-            client=self.between,  # type: ignore[arg-type]  # as much of it as is used
-            signer=Signer(ours, Random(3).randbytes),
+            exchange_states=partial(exchange_states, self.between, Signer(ours, Random(3).randbytes)),  # type: ignore[arg-type]  # as much of it as is used
             spread=self.spread,
             membership=self.membership,
             writer=Writer(

@@ -17,6 +17,7 @@ from onevalue.gossip import FAULT_PAUSE_S, LEAVE_TIME_MAX_S, GossipService
 from onevalue.membership import IMembership
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
+from onevalue.transport import Sockets
 from onevalue.types import Address, Incarnation, SequenceNumber
 from onevalue.udp import Udp
 from onevalue.wire.codec import encode_message
@@ -83,14 +84,16 @@ class GossipTestCase(SynchronousTestCase):
             settings=SerfSettings(),
             rng=random.Random(1),
         )
+        envelope = Envelope()
         return GossipService(
             reactor=self.reactor,
             name="n1",
             serf=self.serf,
             dialler=Dialler(targets, SerfSettings(), [OWN]),
-            bind=(host, OWN[1]),
-            stream_time_max_s=LAN.stream_timeout_s,
-            envelope=Envelope(),
+            transport=Sockets(
+                reactor=self.reactor, bind=(host, OWN[1]), envelope=envelope, stream_time_max_s=LAN.stream_timeout_s
+            ),
+            envelope=envelope,
         )
 
     def receive(self, data: bytes) -> None:

@@ -9,6 +9,7 @@ from onevalue.config import LAN, SerfSettings
 from onevalue.gossip import GossipService
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
+from onevalue.transport import Sockets
 from onevalue.types import Address, Incarnation
 from onevalue.wire.codec import encode_message
 from onevalue.wire.envelope import Envelope
@@ -34,14 +35,14 @@ class TellingOfMembersTest(SynchronousTestCase):
             rng=random.Random(1),
         )
         self.serf.start(0.0)
+        envelope = Envelope()
         self.gossip = GossipService(
             reactor=self.clock,
             name="n1",
             serf=self.serf,
             dialler=Dialler([], SerfSettings(), [OWN]),
-            bind=OWN,
-            stream_time_max_s=LAN.stream_timeout_s,
-            envelope=Envelope(),
+            transport=Sockets(reactor=self.clock, bind=OWN, envelope=envelope, stream_time_max_s=LAN.stream_timeout_s),
+            envelope=envelope,
         )
         self.told: list[int] = []
         self.gossip.observe_members(lambda: self.told.append(len(self.gossip.members())))
@@ -49,7 +50,7 @@ class TellingOfMembersTest(SynchronousTestCase):
     def hear_of(self, index: int) -> None:
         """A packet says that a member is alive."""
         alive = Alive(Incarnation(1), f"m{index}", bytes([10, 1, 0, index]), 7946, b"", VSN)
-        self.gossip._datagram_received(encode_message(alive), ("10.0.9.9", 7946))
+        self.gossip.datagram_received(encode_message(alive), ("10.0.9.9", 7946))
 
     def test_a_burst_of_changes_is_told_once(self) -> None:
         """Observers hear of it in the next turn of the reactor, when all of them are known."""

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from onevalue.addresses import Placement
+from onevalue.assembly import _peer_targets
 from onevalue.broadcaster import Broadcaster
 from onevalue.errors import JournalError
 from onevalue.gossip import GossipService
@@ -26,7 +27,7 @@ from onevalue.membership import Status
 from onevalue.options import NodeConfig, Options
 from onevalue.spread.core import Exchange
 from onevalue.store import Source
-from onevalue.tap import _peer_targets, build_node, exposure, makeService
+from onevalue.tap import build_node, exposure, makeService
 from onevalue.wire.envelope import Envelope
 from tests.unit.test_journal import Steps
 from twisted.plugins.onevalue_plugin import onevalue as plugin

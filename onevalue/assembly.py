@@ -1,0 +1,192 @@
+"""How the parts of a node are built and wired: all that is the same with real sockets and in the simulator.
+
+It decides nothing. It must not know sockets, files nor HTTP: whoever assembles a node brings its `World`.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from twisted.application.service import Service
+
+from onevalue.addresses import Placement, host_port, http_tag, split_host_port
+from onevalue.broadcaster import Broadcaster, ExchangeStates
+from onevalue.config import GOSSIP_PORT_DEFAULT
+from onevalue.gossip import LEAVE_TIME_MAX_S, GossipService
+from onevalue.inquiries import Keep
+from onevalue.journal import CLOSE_TIMEOUT_S, IJournal, Peer
+from onevalue.keeper import Keeper
+from onevalue.node import Node, Stop
+from onevalue.options import NodeConfig
+from onevalue.serf.core import Serf
+from onevalue.serf.dialler import Dialler
+from onevalue.serf.lamport import Clocks
+from onevalue.serf.members import SerfMember, missing_member
+from onevalue.spread import Spread
+from onevalue.spread.contacts import HTTP_TAG
+from onevalue.spread.rumour import EVENT_NAME
+from onevalue.store import State, Store
+from onevalue.streams import Reactor
+from onevalue.swim.address import to_bytes
+from onevalue.transport import Transport
+from onevalue.types import Address, Generation, LamportTime, Rng
+from onevalue.wire.envelope import Envelope
+from onevalue.writer import Writer
+
+STOP_TIME_MAX_S = 1.0
+"""How long the stop of a part may take beyond its own budget, before the next part stops all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a node has of the world outside.
+
+    Attributes:
+        reactor: clock, delayed calls, resolver, threads.
+        rng: picks members and delays; keys and nonces never come from it.
+        wall_clock: seconds since 1970, for people.
+        journal: the durable copy.
+        envelope: label and keys.
+        keep_keys: keeps a changed keyring; None if none is kept.
+        transport: carries gossip.
+        exchange_states: makes an exchange of states with a member.
+    """
+
+    reactor: Reactor
+    rng: Rng
+    wall_clock: Callable[[], float]
+    journal: IJournal
+    envelope: Envelope
+    keep_keys: Keep | None
+    transport: Transport
+    exchange_states: ExchangeStates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The parts of one node, sharing one store; `targets` are the addresses that it will dial."""
+
+    targets: Sequence[str]
+    store: Store
+    spread: Spread
+    serf: Serf
+    gossip: GossipService
+    writer: Writer
+    broadcaster: Broadcaster
+    keeper: Keeper
+
+
+def assemble(config: NodeConfig, world: World) -> Parts:
+    """The parts of a node that begins with what its journal holds, not yet started."""
+    reactor, journal, placement = world.reactor, world.journal, config.placement
+    store = Store(journal.contents.state or State(Generation(0), config.initial))
+    peers = _peer_targets(config, journal.contents.peers)
+    settings = replace(config.spread, originals=not world.envelope.encrypts)
+    spread = Spread(name=config.name, store=store, settings=settings, rng=world.rng)
+    serf = _serf(config, world)
+    gossip = GossipService(
+        reactor=reactor,
+        name=config.name,
+        serf=serf,
+        # In any order: of a cluster that starts anew, not all are to dial the same ones first.
+        dialler=Dialler(
+            config.join, config.serf, _own(placement), dict(world.rng.sample(list(peers.items()), len(peers)))
+        ),
+        transport=world.transport,
+        envelope=world.envelope,
+        keep_keys=world.keep_keys,
+    )
+    writer = Writer(store=store, journal=journal, spread=spread, clock=reactor.seconds, wall_clock=world.wall_clock)
+    targets = [*config.join, *peers]
+    return Parts(
+        targets=targets,
+        store=store,
+        spread=spread,
+        serf=serf,
+        gossip=gossip,
+        writer=writer,
+        broadcaster=Broadcaster(
+            reactor=reactor,
+            exchange_states=world.exchange_states,
+            spread=spread,
+            membership=gossip,
+            writer=writer,
+            interval_s=config.broadcast_interval_s,
+            somebody_to_ask=bool(targets),
+        ),
+        keeper=Keeper(reactor=reactor, store=store, membership=gossip, journal=journal),
+    )
+
+
+def make_node(
+    parts: Parts,
+    world: World,
+    *,
+    web: Service | None = None,
+    web_stop_time_s: float = 0.0,
+    debug: Service | None = None,
+) -> Node:
+    """One service of all parts, started and stopped in the order in which nothing is lost.
+
+    Args:
+        parts: of the node.
+        world: of the node.
+        web: serves clients, and stops within `web_stop_time_s`; None: nobody does.
+        web_stop_time_s: see there.
+        debug: looks on.
+    """
+    children = [parts.broadcaster, parts.keeper, debug, web, parts.gossip]
+    stops = [
+        Stop(parts.writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
+        *([] if debug is None else [Stop(debug.stopService, STOP_TIME_MAX_S)]),
+        Stop(parts.keeper.stopService, STOP_TIME_MAX_S),  # likewise
+        # First of those that others see: they should know before they miss us. It has its own budget.
+        Stop(parts.gossip.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
+        Stop(parts.broadcaster.stopService, STOP_TIME_MAX_S),
+        *([] if web is None else [Stop(web.stopService, web_stop_time_s + STOP_TIME_MAX_S)]),
+        Stop(parts.writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle
+        # Last: until here a write may still be on its way to it.
+        Stop(world.journal.close, CLOSE_TIMEOUT_S + STOP_TIME_MAX_S),
+    ]
+    return Node(world.reactor, [child for child in children if child is not None], stops)
+
+
+def _serf(config: NodeConfig, world: World) -> Serf:
+    kept, placement = world.journal.contents, config.placement
+    times = None if kept.clocks is None else (kept.clocks.member, kept.clocks.event, kept.clocks.query)
+    return Serf(
+        name=config.name,
+        addr=to_bytes(placement.advertise_host),
+        port=placement.advertise_port,
+        tags={**config.tags, HTTP_TAG: http_tag(config.http, placement.advertise_host)},
+        swim_settings=config.swim,
+        settings=config.serf,
+        rng=world.rng,
+        clocks=None if times is None else Clocks(*map(LamportTime, times)),
+        held_events=[EVENT_NAME],
+        envelope=world.envelope,
+        lost=_lost(kept.peers),
+    )
+
+
+def _own(placement: Placement) -> list[Address]:
+    return [
+        (placement.advertise_host, placement.advertise_port),
+        (placement.bind_host, placement.bind_port),
+    ]
+
+
+def _peer_targets(config: NodeConfig, peers: Sequence[Peer]) -> dict[str, Address]:
+    """The peers of the last run whom no join address names, as the dialler wants them."""
+    joined = {host_port(*split_host_port(text, GOSSIP_PORT_DEFAULT)) for text in config.join}
+    known = {f"{peer.name}/{host_port(peer.address, peer.port)}": (peer.address, peer.port) for peer in peers}
+    return {text: address for text, address in known.items() if host_port(*address) not in joined}
+
+
+def _lost(peers: Sequence[Peer]) -> list[SerfMember]:
+    """The peers of the last run as the core wants them; without any whose address somebody has spoilt."""
+    found = []
+    for peer in peers:
+        with suppress(ValueError):
+            found.append(missing_member(peer.name, (peer.address, peer.port)))
+    return found
