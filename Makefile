@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 WORKERS ?= 3
+SEEDS ?= 200
 
-.PHONY: run demo test unit e2e lint format bench package clean
+.PHONY: run demo test unit e2e lint format bench simulate fuzz package clean
 
 run: $(VENV)/installed ## start one node in the foreground: http://127.0.0.1:8080
 	$(BIN)/twistd --nodaemon --pidfile= onevalue $(ARGS)
@@ -34,6 +35,12 @@ format: $(VENV)/installed-lint
 
 bench: $(VENV)/installed-bench ## figures of docs/benchmarks.md
 	$(BIN)/python tools/bench.py $(ARGS)
+
+simulate: $(VENV)/installed-test ## a campaign of SEEDS fresh seeds; ARGS="--seed 7" runs one again, with its log
+	$(BIN)/python -m onevalue.simulation --seeds $(SEEDS) $(ARGS)
+
+fuzz: $(VENV)/installed-test $(VENV)/installed-fuzz ## what comes from the network, a minute each; ARGS="--seconds 300 node"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 package: $(VENV)/installed-lint ## build the wheel and try it in a clean environment
 	$(BIN)/python tools/check_package.py

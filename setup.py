@@ -25,6 +25,7 @@ setup(
     packages=[
         "onevalue",
         "onevalue.serf",
+        "onevalue.simulation",
         "onevalue.spread",
         "onevalue.swim",
         "onevalue.web",
@@ -32,6 +33,7 @@ setup(
         "twisted.plugins",
     ],
     package_data={"onevalue": ["py.typed"]},
+    entry_points={"console_scripts": ["onevalue=onevalue.cli:main"]},
     install_requires=[
         "twisted[tls]>=24.11",
         "klein>=24.8",
@@ -46,6 +48,8 @@ setup(
         "test": ["pytest>=8", "pytest-twisted>=1.14", "pytest-cov>=5", "pytest-xdist>=3", "hypothesis>=6.100"],
         "lint": ["build", "mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-setuptools"],
         "bench": ["psutil>=5.9"],
+        "fuzz": ["atheris>=3.0"],
+        "plot": ["matplotlib>=3.8"],  # the pictures of `onevalue simulate`
     },
     classifiers=[
         "Framework :: Twisted",

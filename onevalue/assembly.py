@@ -142,6 +142,7 @@ def make_node(
         Stop(parts.keeper.stopService, STOP_TIME_MAX_S),  # likewise
         # First of those that others see: they should know before they miss us. It has its own budget.
         Stop(parts.gossip.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
+        Stop(parts.keeper.keep_clocks, STOP_TIME_MAX_S),  # with the time of the leave intent
         Stop(parts.broadcaster.stopService, STOP_TIME_MAX_S),
         *([] if web is None else [Stop(web.stopService, web_stop_time_s + STOP_TIME_MAX_S)]),
         Stop(parts.writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle

@@ -114,6 +114,7 @@ class GossipService(Service):
         self._member_observers: list[Callable[[], None]] = []
         self._event_observers: list[Callable[[Sequence[UserEvent]], None]] = []
         self._tried_observers: list[Callable[[bool], None]] = []
+        self._engine_observers: list[Callable[[told.SerfEvent], None]] = []
         self._addresses_tried = False
 
     # The service ----------------------------------------------------------------------------------------------------
@@ -261,6 +262,10 @@ class GossipService(Service):
         clocks: Clocks = self._serf.clocks
         return clocks.member, clocks.event, clocks.query
 
+    def observe_engine(self, observer: Callable[[told.SerfEvent], None]) -> None:
+        """`observer` gets all that the core tells, as it happens, before it is acted on. It must not raise."""
+        self._engine_observers.append(observer)
+
     def status(self) -> Mapping[str, object]:
         """See IMembership."""
         return {
@@ -372,6 +377,8 @@ class GossipService(Service):
             self._timer = self._reactor.callLater(wait_s, self._timer_fired)
 
     def _handle(self, event: told.SerfEvent) -> None:
+        for observer in self._engine_observers:
+            observer(event)
         write_lines(self._lines, event, self.local_name)
         if self._inquiries.handle(event):
             return

@@ -11,8 +11,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -117,12 +118,32 @@ def open_journal(folder: Path, reactor: Any) -> "Journal":
     except BaseException:
         os.close(lock)
         raise
-    return Journal(path, contents, lock, reactor)
+    return Journal(path, contents, JournalThread(path, reactor), partial(os.close, lock), reactor)
+
+
+class Work(Protocol):
+    """Where a journal's file is written and read, one thing after the other; `JournalThread`, or a simulator's."""
+
+    def write(
+        self, entries: Sequence[HistoryEntry], peers: Sequence[Peer] | None, clocks: LamportClocks | None
+    ) -> "Deferred[None]":
+        """Fires when it is durable; see `journal_file.write`. Fails with sqlite3.Error, and then nothing of it is."""
+
+    def read_history(self, limit: int) -> "Deferred[list[HistoryEntry]]":
+        """See `journal_file.read_history`."""
+
+    def close(self) -> "Deferred[None]":
+        """Fires when all that was asked for is done, and nothing is left of it."""
+
+    def abandon(self) -> None:
+        """Nobody will wait for it."""
 
 
 @implementer(IJournal)
 class Journal:
     """A journal in a file; made by `open_journal`.
+
+    `release` is called once, when nothing will be written any more.
 
     One transaction is under way at most (`_busy`); `_timer` is the one delayed call that begins the next one for what
     waits behind.
@@ -130,14 +151,14 @@ class Journal:
 
     _log = Logger()
 
-    def __init__(self, path: Path, contents: Contents, lock: int, reactor: Any) -> None:
+    def __init__(self, path: Path, contents: Contents, thread: Work, release: Callable[[], None], reactor: Any) -> None:
         self.contents = contents
         self.trouble: str | None = None
         self.durable = contents.state
         self._path = path
-        self._lock = lock
+        self._release = release
         self._reactor = reactor
-        self._thread = JournalThread(path, reactor)
+        self._thread = thread
         self._waiting = AppendQueue()
         self._under_way: list[Append] = []
         self._behind = Behind()
@@ -307,7 +328,7 @@ class Journal:
 
     def _free(self, _: object) -> None:
         if not self._closed:
-            os.close(self._lock)
+            self._release()
             self._end()
 
     def _abandon(self) -> None:

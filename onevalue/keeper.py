@@ -43,14 +43,21 @@ class Keeper(Service):
         self._looking.start(CLOCKS_INTERVAL_S, now=False).addErrback(self._failed)
 
     def stopService(self) -> None:
-        """The last clocks are handed to the journal, and the peers stay as they were; learnt states are kept on.
+        """The peers stay as they were; learnt states are kept on.
 
         To be stopped before this node leaves: members that leave at the same time are whom to look for at the next
-        start.
+        start. `keep_clocks` is to be called after that.
         """
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         if self._looking.running:
             self._looking.stop()
+        self.keep_clocks()
+
+    def keep_clocks(self) -> None:
+        """The present clocks are handed to the journal.
+
+        Once more after this node has left: its next join intent must be later than its leave intent.
+        """
         self._look()
 
     def _learnt(self, change: Change) -> None:

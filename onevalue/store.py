@@ -145,8 +145,8 @@ class Write:
     """An own write that waits until it is durable.
 
     `done` is called once: with `error` None when `state` is durable and merged, else with the reason why no node will
-    ever see it. Until then `state` may change: a merged state that overtakes head makes it take a generation
-    above. `in_flight` while the journal has exactly this state in a commit.
+    ever see it (with one exception, see `Writer.write`). Until then `state` may change: a merged state that overtakes
+    head makes it take a generation above. `in_flight` while the journal has exactly this state in a commit.
     """
 
     state: State
@@ -178,8 +178,11 @@ class Store:
 
     @property
     def head(self) -> State:
-        """What the newest waiting own write proposes; `current` when none waits."""
-        return self._waiting[-1].state if self._waiting else self._current
+        """What the newest waiting own write proposes; `current` when none waits, or when that is larger.
+
+        It is larger when a state was merged above a write in flight, and those behind it were given up.
+        """
+        return max(self._waiting[-1].state, self._current) if self._waiting else self._current
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """From now on `observer` is called at each change of `current`, in order; returns the way to end that.

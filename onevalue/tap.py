@@ -53,6 +53,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it: only here, when it is wanted
 
+    process.keep_time(reactor)
     try:
         node = build_node(options["config"], reactor)
     except (JournalError, ConfigError) as error:

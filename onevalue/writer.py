@@ -64,8 +64,11 @@ class Writer:
     def write(self, value: Value, if_match: str | None = None) -> Deferred[State]:
         """Fires with the state of the write when it is durable and merged.
 
-        Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it. While the
-        journal's disk does not answer, writes fail at once, but for those that it has been given already.
+        Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it, but for one
+        case: it was overtaken while its commit was under way, and this host crashes before it has journalled what
+        overtook it. Then this node may start with it, until it has learnt again.
+
+        While the journal's disk does not answer, writes fail at once, but for those that it has been given already.
         """
         if self.not_ready is not None:
             return fail(NotReadyError(self.not_ready, self._spread.retry_after_s(self._clock())))

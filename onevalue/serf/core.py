@@ -41,6 +41,7 @@ from onevalue.swim.events import (
     UserMessage,
     UserStateReceived,
 )
+from onevalue.swim.members import Acquaintances
 from onevalue.swim.streams import StreamRequest
 from onevalue.swim.timers import Timers
 from onevalue.types import Address, LamportTime, Rng
@@ -137,6 +138,11 @@ class Serf:
         self._names = Names(self.swim, self._queries, self._timers, self._events.append)
 
     # What the shell hands in
+
+    def meet(self, known: Acquaintances, members: Mapping[str, SerfMember]) -> None:
+        """These are known as alive before the start, without a word to anybody; `members` are the same, for Serf."""
+        self.swim.meet(known)
+        self._roster.meet(members)
 
     def start(self, now: float) -> None:
         """This node is an alive member of a cluster of its own, and its periodic tasks have begun."""
@@ -298,13 +304,23 @@ class Serf:
             self._broadcasts.add_event(raw)
             self._send_direct(raw, direct, now)
         else:
-            self.relay_event(raw, slot=slot, direct=direct, now=now)
+            self._broadcasts.put_urgent(slot, raw)
+            self._send_direct(raw, direct, now)
         return raw
 
     def relay_event(self, raw: bytes, *, slot: str, direct: Sequence[Address] = (), now: float) -> None:
-        """A user event, as the same bytes, is in the urgent slot, and is sent straight to `direct` at once."""
+        """The user event of another, as the same bytes, is in the urgent slot and sent at once, by gossip and straight.
+
+        Args:
+            raw: its message.
+            slot: of the event.
+            direct: to whom it goes straight.
+            now: seconds.
+        """
         self._broadcasts.put_urgent(slot, raw)
         self._send_direct(raw, direct, now)
+        self.swim.gossip_now(self._clamp(now))
+        self._settle(self._now)
 
     def update_tags(self, tags: Mapping[str, str], now: float) -> None:
         """This node has these tags and gossips them. Raises what `encode_tags` raises if they are too long."""

@@ -1,4 +1,4 @@
-"""Who is gone: forgotten when it is over, and dialled until it is back (wire README 5.12).
+"""Who is gone: forgotten when it is over, and dialled until it is back (wire README 5.12); who seems to be leaving.
 
 It must not know how members become gone, nor what a push/pull brings.
 """
@@ -13,7 +13,12 @@ from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.serf.roster import Roster
 from onevalue.swim.core import Swim
 from onevalue.swim.timers import Timers
-from onevalue.types import Address, Rng
+from onevalue.types import Address, LamportTime, Rng
+from onevalue.wire.serf_codec import encode_serf
+from onevalue.wire.serf_messages import LeaveIntent
+
+REMINDERS_MAX: Final = 8
+"""Members that are reminded at one reaping that they are taken for leaving."""
 
 COUNTER_NAMES: Final = (
     "serf_flaps",  # members that were back soon after they had failed
@@ -34,6 +39,7 @@ class Healing:
         tell: the owner.
         stopped: nobody is dialled any more.
         lost_turn: the next to be dialled is a lost one, if there are failed ones too.
+        leaving: members that were leaving at the last reaping, since when.
     """
 
     roster: Roster
@@ -44,6 +50,7 @@ class Healing:
     tell: Callable[[SerfEvent], object]
     stopped: bool = False
     lost_turn: bool = False
+    leaving: dict[str, LamportTime] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTER_NAMES, 0))
 
     def start(self, now: float) -> None:
@@ -69,6 +76,20 @@ class Healing:
         """
         self.timers.set("reap", now + self.settings.reap_interval_s, self._reap)
         self.tell_reaped(self.roster.reap(now, keep_failed=self._is_alone))
+        self._remind(now)
+
+    def _remind(self, now: float) -> None:
+        """Members that are leaving for long are told so, straight: whoever does not leave contradicts.
+
+        DEPARTURE (leave-told): in Serf they stay leaving until they fail, if they never heard of it.
+        """
+        before = self.leaving
+        members = self._others(self.roster.with_status(MemberStatus.LEAVING))[:REMINDERS_MAX]
+        self.leaving = {member.name: member.status_ltime for member in members}
+        for member in members:
+            if before.get(member.name) == member.status_ltime:
+                intent = encode_serf(LeaveIntent(member.status_ltime, member.name))
+                self.swim.send_user(member.address, intent, now)
 
     def _reconnect(self, now: float) -> None:
         """Perhaps a failed or a lost member is dialled, so that all nodes together dial about as many as there are.

@@ -93,8 +93,13 @@ _STATUS_AFTER: Final = MappingProxyType({LeaveRule.LEAVING: MemberStatus.LEAVING
 
 
 def leave_rule(member: SerfMember, ltime: LamportTime, *, disputed: bool) -> LeaveRule:
-    """Which rule of 5.4 a leave intent falls under; `disputed`: it is about this node, which does not leave."""
-    if ltime <= member.status_ltime:
+    """Which rule of 5.4 a leave intent falls under; `disputed`: it is about this node, which does not leave.
+
+    DEPARTURE (equal-times): Serf takes a leave intent for stale that has the time of the node's own join intent. But
+    others who heard it first take the join intent for stale, and the node for leaving, for ever. A node that was killed
+    while it left, before its clock was on disk, makes two such intents.
+    """
+    if ltime < member.status_ltime or (ltime == member.status_ltime and not disputed):
         return LeaveRule.STALE
     if disputed:
         return LeaveRule.REFUTE

@@ -124,6 +124,11 @@ class Roster:
         """The names of the members that left, as a push/pull carries them."""
         return tuple(self._by_status[MemberStatus.LEFT])
 
+    def meet(self, members: Mapping[str, SerfMember]) -> None:
+        """These are alive members, beside those who are known; for a start without joining."""
+        self._members = {**members, **self._members}
+        self._by_status[MemberStatus.ALIVE] = dict.fromkeys(self._members)
+
     # What memberlist says (5.5)
 
     def joined(self, record: MemberRecord, now: float) -> SerfMember:

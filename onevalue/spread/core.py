@@ -46,8 +46,9 @@ COUNTERS = (
 QUERY_ANSWER_SIZE_MAX = 768
 """Bytes of the answer to a query: with names and numbers around it, it must fit a packet, relayed too."""
 
-DIRECT_COPIES_BURST = 100
-"""Direct copies that leave in one go; the rest follows at the bounded rate."""
+DIRECT_COPIES_BURST = 256
+"""Direct copies that leave in one go, as many as there are of one event among 16,000 members; the rest follows at the
+bounded rate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from onevalue.swim.address import is_addr, unmapped
 from onevalue.swim.common import Common
 from onevalue.swim.delegate import Delegate
 from onevalue.swim.events import PacketRefused, SwimEvent, UserMessage
-from onevalue.swim.members import MemberRecord
+from onevalue.swim.members import Acquaintances, MemberRecord
 from onevalue.swim.outbox import Outbox
 from onevalue.swim.probe import Prober
 from onevalue.swim.pushpull import PushPulls
@@ -55,6 +55,12 @@ STREAM_USER_SIZE_MAX: Final = 1 << 16
 DEPARTURE (stream-bounds): memberlist has the bound of the stream.
 """
 
+URGENT_ROUNDS: Final = 2
+"""Rounds of gossip that are made at once for what is urgent. With one, a member in 300 hears nothing at 5% loss."""
+
+URGENT_ROUND_PAUSE_S: Final = 0.05
+"""From rounds out of turn to the next ones, whatever floods us with what is urgent."""
+
 PINGS_PER_PACKET_MAX: Final = 8
 """Pings and indirect pings of one packet that are answered; real nodes put one into a packet.
 
@@ -88,6 +94,7 @@ class Swim:
         self.last_heard: float | None = None
         self._now = float("-inf")
         self._started = False
+        self._urgent_round_at = float("-inf")
         self._delegate = delegate
         self._events: deque[SwimEvent] = deque()
         self._common = common = Common(settings, rng, self._events.append, envelope or Envelope())
@@ -175,6 +182,10 @@ class Swim:
         return self._events.popleft() if self._events else None
 
     # What goes in
+
+    def meet(self, known: Acquaintances) -> None:
+        """These are known as alive before the start, without a word to anybody."""
+        self._states.table.meet(known, self._common.rng)
 
     def start(self, now: float) -> None:
         """This node is alive, with incarnation 1, and gossips it; probes, gossip and exchanges begin."""
@@ -294,6 +305,17 @@ class Swim:
         """This member is probed at one of the next turns, before those whose turn it is."""
         self._prober.probe_soon(name)
 
+    def gossip_now(self, now: float) -> None:
+        """The next rounds of gossip are made at once, unless some were a moment ago: what is urgent need not wait.
+
+        DEPARTURE (urgent-gossip): memberlist gossips at intervals only. It is sent as often as else, but sooner.
+        """
+        now = self._at(now)
+        if self._started and now - self._urgent_round_at >= URGENT_ROUND_PAUSE_S:
+            self._urgent_round_at = now
+            for _ in range(URGENT_ROUNDS):
+                self._gossip_round(now)
+
     def leave(self, now: float) -> None:
         """This node has left and gossips it; LeaveSent follows. It goes on answering for as long as it is fed."""
         self._states.leave(self._at(now))
@@ -356,8 +378,12 @@ class Swim:
             self.last_heard = now
 
     def _gossip(self, now: float) -> None:
-        """One round: random members get what the queues hold, until they are empty."""
+        """One round, and the next after the interval."""
         self._common.timers.set(_GOSSIP, now + self._common.settings.gossip_interval_s, self._gossip)
+        self._gossip_round(now)
+
+    def _gossip_round(self, now: float) -> None:
+        """Random members get what the queues hold, until they are empty."""
 
         def suits(record: MemberRecord) -> bool:
             if record.name == self._states.local_name or record.status is NodeStatus.LEFT:

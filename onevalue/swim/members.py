@@ -3,7 +3,7 @@
 Follows wire README 4.3 (probe order) and memberlist's state.go. Which news about a member counts is `rules`' business.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +62,24 @@ class MemberRecord:
         return self.status in GONE
 
 
+@dataclass(frozen=True, slots=True)
+class Acquaintances:
+    """Members that are known from the start; made once for all nodes of a simulated cluster, which share it.
+
+    Attributes:
+        records: alive members, by name.
+        names_by_address: their names.
+    """
+
+    records: Mapping[str, MemberRecord]
+    names_by_address: Mapping[Address, str]
+
+    @classmethod
+    def of(cls, records: Sequence[MemberRecord]) -> "Acquaintances":
+        """These."""
+        return cls({each.name: each for each in records}, {each.address: each.name for each in records})
+
+
 class MemberTable:
     """All members that are remembered, in any state; at most `members_max`."""
 
@@ -105,6 +123,13 @@ class MemberTable:
             self._forget_address(old)
         self._records[record.name] = record
         self._names_by_address[record.address] = record.name
+
+    def meet(self, known: Acquaintances, rng: Rng) -> None:
+        """These stand in the table, beside and below those who stand there already; the probe order is random."""
+        self._records = {**self._records, **known.records, **self._records}
+        self._names_by_address = {**known.names_by_address, **self._names_by_address}
+        self._order = list(self._records)
+        self.shuffle(rng)
 
     def forget(self, names: list[str]) -> None:
         """These names are unknown again."""

@@ -83,7 +83,7 @@ class Opened(TestCase):
 
     def in_thread(self, call: Callable[[Any], object]) -> "Deferred[Any]":
         """`call` gets the connection after all that was asked for before."""
-        return cast("Deferred[Any]", self.journal._thread._pool.runWithConnection(call))
+        return cast("Deferred[Any]", cast("Any", self.journal._thread)._pool.runWithConnection(call))
 
     def quiet(self) -> "Deferred[Any]":
         """Fires when all that was asked for is done."""

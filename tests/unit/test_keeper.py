@@ -102,6 +102,13 @@ class KeeperTests(SynchronousTestCase):
         assert self.journal.clocks[1:] == [LamportClocks(4, 5, 6)]
         assert not self.clock.getDelayedCalls()
 
+    def test_the_time_of_the_own_leave_is_kept_too(self) -> None:
+        """The leave intent comes after the stop; the next join intent must be later than that."""
+        self.keeper.stopService()
+        self.membership.ticks = (9, 2, 3)
+        self.keeper.keep_clocks()
+        assert self.journal.clocks[-1] == LamportClocks(9, 2, 3)
+
     def test_a_fault_is_not_the_last_look(self) -> None:
         """It is logged, and the next look comes."""
         self.membership.ticks = None

@@ -2,14 +2,25 @@
 
 import gc
 import sys
+import time
 
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue import process
 
 
 class ProcessTests(SynchronousTestCase):
-    """Threads and the garbage collector."""
+    """The clock, threads and the garbage collector."""
+
+    def test_the_wall_clock_does_not_move_the_reactors(self) -> None:
+        """Its time is monotonic from the start; calls that wait already keep the one that they were made with."""
+        reactor, begun = MemoryReactorClock(), MemoryReactorClock()
+        begun.callLater(1.0, int)
+        for each in (reactor, begun):
+            process.keep_time(each)
+        assert reactor.seconds is time.monotonic
+        assert begun.seconds() == 0.0
 
     def test_threads_yield_soon_and_what_stays_is_not_looked_at(self) -> None:
         """The settings are those that are named."""

@@ -15,6 +15,7 @@ from onevalue.serf.healing import COUNTER_NAMES as HEALING_NAMES
 from onevalue.serf.intake import COUNTER_NAMES
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks
 from onevalue.serf.members import MemberStatus
+from onevalue.swim.core import URGENT_ROUND_PAUSE_S, URGENT_ROUNDS
 from onevalue.types import Address
 from onevalue.wire.codec import decode_packet, encode_message, encode_packet
 from onevalue.wire.messages import Alive, PushPull, StreamMessage, User
@@ -228,13 +229,29 @@ class EventTests(SynchronousTestCase):
         assert serf.urgent_broadcasts(3, 1300) == [raw]
 
     def test_the_event_of_another_takes_the_slot_as_the_same_bytes(self) -> None:
-        """And goes straight to whom it is meant for."""
+        """And goes straight to whom it is meant for, and to random members without waiting for the interval."""
         serf = _started(held_events=["onevalue"])
+        hear_alive(serf, "n2", 2)
         serf.datagrams_to_send()
         raw = hear(serf, _event(5, "onevalue"))
         serf.relay_event(raw, slot="onevalue", direct=[PEER], now=1.0)
-        assert [decode_packet(data).messages for data, _ in serf.datagrams_to_send()] == [[User(raw)]]
+        (straight, to), *gossip = serf.datagrams_to_send()
+        assert (decode_packet(straight).messages, to) == ([User(raw)], PEER)
+        assert [address for _, address in gossip] == [("10.0.0.2", PORT)] * URGENT_ROUNDS
+        assert all(decode_packet(data).messages[0] == User(raw) for data, _ in gossip)
         assert serf.urgent_broadcasts(3, 1300) == [raw]
+
+    def test_a_flood_of_events_of_others_makes_no_flood_of_gossip(self) -> None:
+        """Rounds out of turn keep a pause; the event waits for the interval then."""
+        serf = _started(held_events=["onevalue"])
+        hear_alive(serf, "n2", 2)
+        rounds = 0.0
+        for number in range(100):
+            now = 1.0 + number / 1000
+            serf.datagrams_to_send()
+            serf.relay_event(hear(serf, _event(5 + number, "onevalue"), now), slot="onevalue", now=now)
+            rounds += len(serf.datagrams_to_send()) / URGENT_ROUNDS
+        assert rounds == 0.1 / URGENT_ROUND_PAUSE_S
 
 
 class QueryTests(SynchronousTestCase):

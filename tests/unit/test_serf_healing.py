@@ -11,12 +11,14 @@ from onevalue.config import LAN, SerfSettings, SwimSettings
 from onevalue.serf import events
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
+from onevalue.serf.healing import REMINDERS_MAX
 from onevalue.serf.members import MemberStatus, missing_member
 from onevalue.serf.roster import LOST_MAX, Roster
 from onevalue.swim.members import MemberRecord
 from onevalue.types import Address, Incarnation
 from onevalue.wire.messages import NodeStatus, PushPull
-from onevalue.wire.serf_codec import encode_tags
+from onevalue.wire.serf_codec import encode_serf, encode_tags
+from onevalue.wire.serf_messages import LeaveIntent
 from onevalue.wire.stream import StreamDecoder
 from tests.unit.serf_net import SerfNet, hear_alive, make_serf, member, time_of
 from tests.unit.swim_net import PORT, VSN
@@ -54,6 +56,30 @@ def record(name: str, index: int) -> MemberRecord:
 def serf_joins(serf: Serf, address: Address, name: str, _: object, now: float) -> None:
     """A node dials a peer."""
     serf.join(address, now, name)
+
+
+class LeavingTests(SynchronousTestCase):
+    """Members that seem to be leaving."""
+
+    def test_a_member_that_is_leaving_for_long_is_told_so_and_contradicts(self) -> None:
+        """It never heard of it: the leave intent was an old one, late, and its gossip had ended."""
+        net = cluster(3)
+        net.serfs["n1"]._intake.message(encode_serf(LeaveIntent(time_of(90), "n3")), net.now)
+        net.serfs["n1"]._broadcasts.take(0, 10_000, 1)  # nobody hears of it from n1 by gossip
+        assert net.status("n1", "n3") is MemberStatus.LEAVING
+        assert net.run_until(lambda: net.status("n1", "n3") is ALIVE, 2 * SerfSettings().reap_interval_s + 2.0)
+
+    def test_who_has_just_said_so_is_not_told(self) -> None:
+        """A leave that takes its usual time needs no reminder, and few are reminded at once."""
+        healing = make_serf(1)._healing
+        for index in range(2 * REMINDERS_MAX):
+            healing.roster.joined(record(f"m{index}", index + 1), 0.0)
+            healing.roster.leave_intent(f"m{index}", time_of(7), 0.0)
+        healing.swim.start(0.0)
+        healing._reap(0.0)
+        assert healing.swim.datagrams_to_send() == []
+        healing._reap(15.0)
+        assert len(healing.swim.datagrams_to_send()) == REMINDERS_MAX
 
 
 class PartitionTests(SynchronousTestCase):

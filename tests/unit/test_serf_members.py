@@ -51,8 +51,12 @@ class IntentTests(SynchronousTestCase):
         for status in MemberStatus:
             for ltime in (OLD, SAME):
                 assert after_join_intent(_member(status), ltime) == _member(status)
-                for disputed in (False, True):
-                    assert leave_rule(_member(status), ltime, disputed=disputed) is LeaveRule.STALE
+                assert leave_rule(_member(status), ltime, disputed=False) is LeaveRule.STALE
+            assert leave_rule(_member(status), OLD, disputed=True) is LeaveRule.STALE
+
+    def test_a_leave_intent_at_the_time_of_the_own_join_is_refuted(self) -> None:
+        """Others may have heard it first, and taken the join for stale: a node killed while it left makes both."""
+        assert leave_rule(_member(ALIVE), SAME, disputed=True) is LeaveRule.REFUTE
 
     def test_a_join_intent_takes_back_only_leaving(self) -> None:
         """The status time moves in every status."""

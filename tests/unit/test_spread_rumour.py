@@ -25,6 +25,7 @@ from tests.spread_rig import Node, member, members, state
 from tests.strategies import LAW, states
 
 SETTINGS = SpreadSettings()
+ALL_STRAIGHT = SpreadSettings(direct_members_max=1000)
 
 
 def event(one: State, *, relay_wanted: bool = True, name: str = EVENT_NAME) -> UserEvent:
@@ -223,7 +224,7 @@ class CopyTests(SynchronousTestCase):
 
     def test_copies_are_bounded_and_reach_each_member_once(self) -> None:
         """At most a burst and the rate, in any stretch of time; the slot's event itself does not wait."""
-        node = Node()
+        node = Node(settings=ALL_STRAIGHT)
         others = members(1000)
         node.meet(*others)
         node.write(7)
@@ -247,7 +248,7 @@ class CopyTests(SynchronousTestCase):
         """What is left of the bound goes to the newest state, and it begins anywhere."""
         first = []
         for seed in range(4):
-            node = Node(seed=seed)
+            node = Node(seed=seed, settings=ALL_STRAIGHT)
             node.meet(*members(500))
             node.write(7)
             node.turn()

@@ -1,0 +1,293 @@
+"""The hosts of one simulated cluster, and the nodes that run on them: started, crashed, stopped, moved.
+
+It builds each node with `assembly`, as `tap` does, on a simulated transport and disk. It decides nothing about when;
+and it judges nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from random import Random
+
+from twisted.internet.defer import Deferred
+
+from onevalue.addresses import Placement
+from onevalue.assembly import Parts, World, assemble, make_node
+from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
+from onevalue.config import GOSSIP_PORT_DEFAULT, LAN, SerfSettings, SpreadSettings, SwimSettings
+from onevalue.errors import RemoteProtocolError, UndecipherableError
+from onevalue.exchange import Statement, decode_statement, encode_answer, encode_statement
+from onevalue.journal import IJournal, NullJournal
+from onevalue.node import Node
+from onevalue.options import NodeConfig
+from onevalue.serf.core import VSN
+from onevalue.serf.members import SerfMember
+from onevalue.serf.roster import Roster
+from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
+from onevalue.simulation.clock import Clock, NodeClock
+from onevalue.simulation.disk import Disk
+from onevalue.simulation.network import Endpoint, Link, Network
+from onevalue.spread.contacts import HTTP_TAG
+from onevalue.spread.core import Exchange
+from onevalue.store import State
+from onevalue.swim.address import to_bytes
+from onevalue.swim.members import Acquaintances, MemberRecord
+from onevalue.types import Incarnation
+from onevalue.wire.envelope import Envelope
+from onevalue.wire.keyring import Keyring
+from onevalue.wire.messages import NodeStatus
+from onevalue.wire.serf_codec import encode_tags
+
+Known = tuple[Acquaintances, Mapping[str, SerfMember]]
+"""Members that a node knows from the start, for SWIM and for Serf."""
+
+HTTP_PORT = 8080
+ADDRESSES_PER_HOST = 1 << 16
+"""A host that moves has its next address so much further on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What all nodes of a cluster are told.
+
+    Attributes:
+        swim, serf, spread: of the core.
+        keys: of the cluster; none: nothing is encrypted.
+        with_journal: nodes keep what they know on their disks.
+        broadcast_interval_s: between two rounds of anti-entropy.
+    """
+
+    swim: SwimSettings = LAN
+    serf: SerfSettings = field(default_factory=SerfSettings)
+    spread: SpreadSettings = field(default_factory=SpreadSettings)
+    keys: tuple[bytes, ...] = ()
+    with_journal: bool = True
+    broadcast_interval_s: float = 2.0
+
+
+@dataclass(eq=False)
+class SimNode:
+    """One run of one node, from its start to its end."""
+
+    name: str
+    clock: NodeClock
+    endpoint: Endpoint
+    parts: Parts
+    service: Node
+    started_at: float
+
+    @property
+    def current(self) -> State:
+        """What its readers see."""
+        return self.parts.store.current
+
+
+@dataclass(eq=False)
+class Host:
+    """A machine with a disk; `node` is what runs there now, if anything.
+
+    Attributes:
+        index: from 0.
+        disk: its disk.
+        moves: how often it has got another address.
+        runs: how many nodes have run on it.
+        wall_offset_s: by how much its clock is wrong.
+    """
+
+    index: int
+    disk: Disk
+    node: SimNode | None = None
+    moves: int = 0
+    runs: int = 0
+    wall_offset_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Of its node: the same for ever."""
+        return f"n{self.index:05}"
+
+    @property
+    def address(self) -> str:
+        """Numeric."""
+        number = self.index + 1 + self.moves * ADDRESSES_PER_HOST
+        return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
+class Cluster:
+    """Hosts on one network.
+
+    Args:
+        seed: sets all chance in it.
+        size: how many hosts; none runs a node yet.
+        link: between any two of them.
+        settings: of all nodes.
+        on_start: is shown each node that is about to start.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        size: int,
+        link: Link,
+        settings: Settings,
+        on_start: Callable[[SimNode, Host], None] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.settings = settings
+        self.clock = Clock()
+        self.network = Network(self.clock, Random(f"{seed} network"), link)
+        self.hosts = [Host(index, Disk(Random(f"{seed} disk {index}"))) for index in range(size)]
+        self._on_start = on_start
+
+    @property
+    def nodes(self) -> list[SimNode]:
+        """Those that run."""
+        return [host.node for host in self.hosts if host.node is not None]
+
+    def start(
+        self,
+        host: Host,
+        join: Sequence[str] = (),
+        known: Known | None = None,
+    ) -> SimNode:
+        """A node starts on the host, with what its disk holds, and has these addresses to join.
+
+        Args:
+            host: where none runs.
+            join: addresses, as on the command line.
+            known: members that it knows from the start.
+        """
+        assert host.node is None, "one node on a host"
+        host.runs += 1
+        clock = NodeClock(self.clock)
+        clock.wall_offset_s = host.wall_offset_s
+        rng = Random(f"{self.seed} {host.name} {host.runs}")
+        entropy = Random(f"{self.seed} {host.name} {host.runs} entropy").randbytes
+        keyring = Keyring(self.settings.keys, entropy) if self.settings.keys else None
+        envelope = Envelope(b"", keyring)
+        endpoint = Endpoint(self.network, (host.address, GOSSIP_PORT_DEFAULT), clock, envelope)
+        signer = Signer(envelope, entropy)
+        journal: IJournal = host.disk.open(clock) if self.settings.with_journal else NullJournal()
+        world = World(
+            reactor=clock,
+            rng=rng,
+            wall_clock=clock.wall_clock,
+            journal=journal,
+            envelope=envelope,
+            keep_keys=None,
+            transport=endpoint,
+            exchange_states=partial(_exchange_states, endpoint, signer),
+        )
+        parts = assemble(self._config(host, join), world)
+        endpoint.http = partial(_notify, parts, signer, clock)
+        node = SimNode(host.name, clock, endpoint, parts, make_node(parts, world), self.clock.now)
+        host.node = node
+        if known is not None:
+            parts.serf.meet(*known)
+        if self._on_start is not None:
+            self._on_start(node, host)
+        node.service.startService()
+        return node
+
+    def crash(self, host: Host, *, power: bool = False) -> None:
+        """The node of the host has ended without a word; with `power` the host too, so that nobody refuses calls."""
+        node = host.node
+        if node is None:
+            return
+        node.clock.is_dead = True
+        self.network.detach(node.endpoint)
+        if power:
+            self.network.gone[host.address] = None
+        host.node = None
+
+    def power_on(self, host: Host) -> None:
+        """The host is there, whether a node runs on it or not."""
+        self.network.gone.pop(host.address, None)
+
+    def stop(self, host: Host) -> "Deferred[None]":
+        """The node of the host leaves; fires when it has stopped."""
+        node = host.node
+        assert node is not None, "a node runs there"
+
+        def stopped(_: None) -> None:
+            if host.node is node:
+                node.clock.is_dead = True
+                host.node = None
+
+        return node.service.stopService().addCallback(stopped)
+
+    def _config(self, host: Host, join: Sequence[str]) -> NodeConfig:
+        address, settings = host.address, self.settings
+        return NodeConfig(
+            name=host.name,
+            placement=Placement(address, GOSSIP_PORT_DEFAULT, address, GOSSIP_PORT_DEFAULT),
+            http=f"tcp:{HTTP_PORT}:interface={address}",
+            join=tuple(join),
+            tags={},
+            initial=42,
+            data_dir=None,
+            keys=settings.keys,
+            label=b"",
+            verify_incoming=True,
+            verify_outgoing=True,
+            swim=settings.swim,
+            serf=settings.serf,
+            spread=settings.spread,
+            broadcast_interval_s=settings.broadcast_interval_s,
+            debug_interval_s=0.0,
+        )
+
+
+def _exchange_states(
+    endpoint: Endpoint, signer: Signer, exchange: Exchange, statement: Statement
+) -> "Deferred[Statement | None]":
+    """As `exchanging.exchange_states` does over HTTP."""
+    body = encode_statement(statement)
+    signed = signer.request(body)
+
+    def answered(answer: tuple[int, dict[str, str], bytes]) -> Statement:
+        code, headers, told = answer
+        if code != 200:
+            raise RemoteProtocolError(f"the answer has status {code}")
+        signer.check_answer(signed.get(NONCE_HEADER), headers.get(SIGNATURE_HEADER), told)
+        said = decode_statement(told)
+        if signer.demands_signatures and said.name != exchange.contact.name:
+            raise UndecipherableError("the answer is signed by another")
+        return said
+
+    posted = endpoint.network.post(endpoint, exchange.contact.host, signed, body, EXCHANGE_TIME_MAX_S)
+    return posted.addCallback(answered)
+
+
+def _notify(
+    parts: Parts, signer: Signer, clock: NodeClock, headers: dict[str, str], body: bytes
+) -> tuple[int, dict[str, str], bytes]:
+    """As `web.original` answers POST /notify."""
+    nonce = headers.get(NONCE_HEADER)
+    try:
+        signer.check_request(nonce, headers.get(SIGNATURE_HEADER), body)
+    except UndecipherableError:
+        return 403, {}, b""
+    outcome = parts.spread.receive_statement(decode_statement(body), clock.seconds())
+    answer = encode_answer(parts.spread.statement(), changed=outcome.changed, refused=outcome.refused)
+    return 200, signer.answer(nonce, answer), answer
+
+
+def known_to_all(hosts: Sequence[Host]) -> Known:
+    """What nodes know of these hosts that have known each other for long; shared by all of them."""
+    records = [
+        MemberRecord(
+            host.name,
+            to_bytes(host.address),
+            GOSSIP_PORT_DEFAULT,
+            encode_tags({HTTP_TAG: f"http:{HTTP_PORT}"}),
+            VSN,
+            Incarnation(1),
+            NodeStatus.ALIVE,
+            0.0,
+        )
+        for host in hosts
+    ]
+    found = Roster(SerfSettings())
+    members = {record.name: found.joined(record, 0.0) for record in records}
+    return Acquaintances.of(records), members

@@ -1,0 +1,98 @@
+"""What one seed of a campaign means: how large a cluster, on what network, which faults, how much is written.
+
+Every seed has its own mix, so that faults are also met in pairs and alone. It must not know how a fault is made.
+"""
+
+from dataclasses import dataclass, replace
+from random import Random
+
+from onevalue.config import LAN, LOCAL, WAN, SpreadSettings
+from onevalue.simulation.cluster import Settings
+from onevalue.simulation.network import LATENCIES, Link
+
+FAULTS = (
+    *("partition", "one_way", "partial", "no_udp", "stall", "slow", "loss"),
+    *("crash", "power", "wipe", "move", "leave", "restart_all"),
+    *("broken_disk", "hanging_disk", "clock", "leap"),
+)
+"""Kinds of faults; a scenario has some of them."""
+
+NODES_MIN, NODES_MAX = 5, 30
+
+PROFILES = {"lan": LAN, "wan": WAN, "local": LOCAL}
+
+KEY = bytes(range(32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One run of a campaign.
+
+    Attributes:
+        seed: sets all chance in it.
+        nodes: how many hosts.
+        seeds: how many of them everybody is told to join.
+        profile: a name in PROFILES.
+        link: what any two hosts have between them until the faults stop.
+        encrypted: the cluster has a key.
+        compressed: packets and streams are compressed, which takes long.
+        heads: value events go by heads of slices although the cluster is small.
+        faults: kinds that happen.
+        fault_pause_s: between two of them, on average.
+        write_pause_s: between two writes, on average.
+        faults_s: for how long.
+    """
+
+    seed: int
+    nodes: int
+    seeds: int
+    profile: str
+    link: Link
+    encrypted: bool
+    compressed: bool
+    heads: bool
+    faults: tuple[str, ...]
+    fault_pause_s: float
+    write_pause_s: float
+    faults_s: float
+
+    @property
+    def fault_free(self) -> bool:
+        """Nothing is done to network or nodes."""
+        return not self.faults and not self.link.loss and not self.link.spikes
+
+    @property
+    def settings(self) -> Settings:
+        """What all nodes are told."""
+        spread = SpreadSettings(direct_members_max=3) if self.heads else SpreadSettings()
+        swim = replace(PROFILES[self.profile], compression=self.compressed)
+        return Settings(swim=swim, spread=spread, keys=(KEY,) if self.encrypted else ())
+
+
+def draw(seed: int) -> Scenario:
+    """The scenario of a seed."""
+    rng = Random(f"{seed} scenario")
+    calm = rng.random() < 0.1
+    profile = rng.choices(("lan", "local", "wan"), (12, 6, 1))[0]
+    link = Link(
+        LATENCIES["wan" if profile == "wan" or rng.random() < 0.15 else "lan"],
+        loss=0.0 if calm else rng.choice((0.0, 0.0, 0.01, 0.05, 0.1, 0.2)),
+        copies=rng.choice((0.0, 0.0, 0.05, 0.3)),
+        spikes=0.0 if calm else rng.choice((0.0, 0.0, 0.01, 0.1)),
+    )
+    nodes = NODES_MIN + int((NODES_MAX - NODES_MIN + 1) * rng.random() ** 2)  # small ones more often
+    kinds = rng.sample(FAULTS, rng.randrange(1, 7))
+    return Scenario(
+        seed=seed,
+        nodes=nodes,
+        seeds=rng.randrange(1, 4),
+        profile=profile,
+        link=link,
+        encrypted=rng.random() < 0.2,
+        compressed=rng.random() < 0.1,
+        heads=rng.random() < 0.3,
+        faults=() if calm else tuple(kinds),
+        fault_pause_s=rng.uniform(1.0, 8.0),
+        write_pause_s=rng.choice((0.2, 1.0, 4.0)),
+        faults_s=rng.uniform(15.0, 45.0),
+    )
