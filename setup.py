@@ -45,7 +45,14 @@ setup(
         "google-re2>=1.1",  # tags of queries: Python's own re can be stalled for ever by one pattern
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-twisted>=1.14", "pytest-cov>=5", "pytest-xdist>=3", "hypothesis>=6.100"],
+        "test": [
+            "pytest>=8",
+            "pytest-twisted>=1.14",
+            "pytest-cov>=5",
+            "pytest-xdist>=3",
+            "hypothesis>=6.100",
+            "matplotlib>=3.8",
+        ],
         "lint": ["build", "mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-setuptools"],
         "bench": ["psutil>=5.9"],
         "fuzz": ["atheris>=3.0"],

@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError  # noqa: A004  # Twisted has its own
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -312,7 +313,8 @@ class GossipService(Service):
         now = self._reactor.seconds()
         with self._guarded("the end of a stream"):
             if isinstance(result, Failure):
-                self._serf.stream_failed(request_id, result.getErrorMessage(), now)
+                refused = result.check(ConnectionRefusedError) is not None
+                self._serf.stream_failed(request_id, result.getErrorMessage(), now, refused=refused)
             else:
                 self._serf.stream_answered(request_id, result, now)
         self._drain()

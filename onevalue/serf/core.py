@@ -170,10 +170,10 @@ class Serf:
         self.swim.stream_answered(request_id, message, now)
         self._settle(now)
 
-    def stream_failed(self, request_id: int, reason: str, now: float) -> None:
-        """A stream that this node asked for brought no answer."""
+    def stream_failed(self, request_id: int, reason: str, now: float, *, refused: bool = False) -> None:
+        """A stream that this node asked for brought no answer; `refused`: the host said that nobody listens there."""
         now = self._clamp(now)
-        self.swim.stream_failed(request_id, reason, now)
+        self.swim.stream_failed(request_id, reason, now, refused=refused)
         self._settle(now)
 
     def handle_timer(self, now: float) -> None:

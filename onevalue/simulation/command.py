@@ -49,7 +49,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     """The plan was simulated and told; returns the status of the process."""
     if options.plot is not None:
         try:
-            from onevalue.simulation import plots  # noqa: PLC0415  # matplotlib takes long to load, and is an extra
+            from onevalue.simulation.plots import draw  # noqa: PLC0415  # matplotlib takes long to load, and is an extra
         except ImportError:
             err.write("onevalue: --plot needs matplotlib: pip install 'onevalue[plot]'\n")
             return 2
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     out.flush()
     if options.plot is not None:
         try:
-            plots.draw(outcome, options.plot)
+            draw(outcome, options.plot)
         except (OSError, ValueError) as error:
             err.write(f"onevalue: the picture cannot be written: {error}\n")
             return 1

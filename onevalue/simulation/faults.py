@@ -51,16 +51,17 @@ class Faults:
         self._tell = tell
         self._rng = Random(f"{scenario.seed} faults")
         self._at_work: dict[int, None] = {}  # faults under way that keep nodes from each other
+        self._lately = False
         self._count = 0
         self._stopped = False
         self._power_cuts = 0
         self._down_for_good: dict[str, None] = {}
 
-    @property
-    def disturbing(self) -> bool:
-        """Something keeps nodes from each other now."""
+    def disturbed(self) -> bool:
+        """Something keeps nodes from each other now, or did since this was asked last."""
         link = self._cluster.network.link
-        return bool(self._at_work) or link.loss > CALM_LOSS_MAX or link.spikes > 0
+        lately, self._lately = self._lately, False
+        return lately or bool(self._at_work) or link.loss > CALM_LOSS_MAX or link.spikes > 0
 
     def begin(self) -> None:
         """From now on they happen."""
@@ -107,6 +108,7 @@ class Faults:
         self._count += 1
         number = self._count
         self._at_work[number] = None
+        self._lately = True
 
         def over() -> None:
             end()

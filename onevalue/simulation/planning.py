@@ -27,6 +27,9 @@ COLD_START_S = 1.0
 INCIDENT_S = 30.0
 """A healthy member that is called failed again within this time is the same incident."""
 
+HEALTHY_S = 30.0
+"""A node that has stood still is healthy again when so long has passed."""
+
 PLAIN_EVENT = "plain"
 """A user event that our nodes treat as Serf agents treat every one."""
 
@@ -49,6 +52,7 @@ class Plan:
         stalling: share of nodes that stand still for up to `stall_s` again and again.
         stall_s: see there.
         writes_per_s: more writes, all the time; 0 for the one only.
+        write: the one write happens.
     """
 
     nodes: int
@@ -64,6 +68,7 @@ class Plan:
     stalling: float = 0.0
     stall_s: float = 10.0
     writes_per_s: float = 0.0
+    write: bool = True
 
 
 @dataclass(slots=True)
@@ -77,6 +82,7 @@ class Outcome:
         crashed_at: when the node died; None if none did.
         detected: for each node that knew it then, how long after that.
         false_failures: incidents in which a running node was called failed.
+        false_failures_healthy: those of them in which it had not stood still in the last HEALTHY_S either.
         packets, bytes: that all nodes sent, within `traffic_s`.
         traffic_s: node-seconds of that.
         traffic: bytes a node sent in each second.
@@ -90,6 +96,7 @@ class Outcome:
     crashed_at: float | None = None
     detected: list[float] = field(default_factory=list)
     false_failures: int = 0
+    false_failures_healthy: int = 0
     packets: int = 0
     bytes: int = 0
     traffic_s: float = 0.0
@@ -148,7 +155,8 @@ class _Run:
         plan, cluster, outcome = self._plan, self._cluster, self._outcome
         self._start()
         writer, victim = self._choose()
-        cluster.clock.call(WRITE_AT * plan.duration_s, None, self._write, writer)
+        if plan.write:
+            cluster.clock.call(WRITE_AT * plan.duration_s, None, self._write, writer)
         if plan.crash and victim is not None:
             cluster.clock.call(CRASH_AT * plan.duration_s, None, self._crash, victim)
         if plan.writes_per_s:
@@ -242,7 +250,14 @@ class _Run:
             elif node.name != name:
                 if now - self._incidents.get(name, -INCIDENT_S) >= INCIDENT_S:
                     outcome.false_failures += 1
+                    outcome.false_failures_healthy += self._is_healthy(name)
                 self._incidents[name] = now
+
+    def _is_healthy(self, name: str) -> bool:
+        """Whether this running node does not stand still, and has not done so for long."""
+        clocks = [node.clock for node in self._cluster.nodes if node.name == name]
+        ends = [clock.stalled_until + HEALTHY_S for clock in clocks if clock.stalled_until]
+        return all(end <= self._cluster.clock.now for end in ends)
 
     def _count(self) -> None:
         """One more second of traffic."""

@@ -86,8 +86,8 @@ class Referee:
             durable = host.disk.state
             if durable is None or durable < state:
                 self._complain(f"{host.name} acknowledged {_shown(state)}, its disk has {_shown(durable)}")
-            known = self._acknowledged.get(host.name)
-            self._acknowledged[host.name] = state if known is None or known < state else known
+            before = self._acknowledged.get(host.name)
+            self._acknowledged[host.name] = state if before is None or before < state else before
         if known is not None and state <= known:
             line = f"{node.name} acknowledged {_shown(state)}, though others have held {_shown(known)} for long"
             self._complain(f"{line}: it is lost")

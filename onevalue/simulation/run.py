@@ -23,6 +23,9 @@ from onevalue.store import State, Value
 SETTLE_S: Mapping[str, float] = {"local": 150.0, "lan": 150.0, "wan": 400.0}
 """Virtual seconds after the last fault within which all must agree, by profile."""
 
+EAGER, EAGER_S = 0.5, 0.02
+"""To this share of nodes that start somebody writes within so long: whoever waited for it."""
+
 STARTS_S = 2.0
 """Over so long the nodes start."""
 
@@ -118,7 +121,7 @@ class Run:
         end = clock.now + seconds
         while clock.now < end:
             clock.run_until(min(end, clock.now + 1.0), self._referee.after)
-            if self._faults.disturbing:
+            if self._faults.disturbed():
                 self._referee.disturbed()
             self._referee.second()
             if self._referee.complaint is not None:
@@ -134,6 +137,8 @@ class Run:
 
     def _starting(self, node: SimNode, host: Host) -> None:
         self._referee.starting(node, host, [seed for seed in self._seeds if seed is not host])
+        if self._writing and self._rng.random() < EAGER:
+            node.clock.callLater(self._rng.uniform(0, EAGER_S), self._write, host, self._rng.randrange(10))
 
     # Writes
 
@@ -152,9 +157,10 @@ class Run:
     def _takes_calls(self, host: Host) -> bool:
         return host.node is not None and host.node.clock.stalled_until <= self.cluster.clock.now
 
-    def _write(self, host: Host, value: Value, *, conditional: bool) -> None:
+    def _write(self, host: Host, value: Value, *, conditional: bool = False) -> None:
         node = host.node
-        assert node is not None, "a node that takes calls"
+        if node is None or not node.service.running:
+            return
         known = self._referee.known(node)
 
         def acknowledged(state: State) -> None:

@@ -31,7 +31,7 @@ def campaign(seeds: Sequence[int], jobs: int, out: TextIO) -> list[Verdict]:
     """All seeds were run, in so many processes; what failed is told as it happens, and returned."""
     failed, settled, steps, began = [], [], 0, time.monotonic()
     told = began
-    with get_context("spawn").Pool(jobs, _prepare) as pool:
+    with get_context("spawn").Pool(jobs, prepare) as pool:
         for done, verdict in enumerate(pool.imap_unordered(play, seeds), 1):
             steps += verdict.steps
             if verdict.settled_s is not None:
@@ -73,6 +73,7 @@ def again(seed: int, out: TextIO) -> Verdict:
     return verdict
 
 
-def _prepare() -> None:
+def prepare() -> None:
+    """What each process of a campaign begins with: no logs, and little collecting of garbage."""
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
     gc.set_threshold(*GC_THRESHOLDS)

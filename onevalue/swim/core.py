@@ -267,9 +267,12 @@ class Swim:
         self._streams.end(request_id, message, now)
         self._states.settle()
 
-    def stream_failed(self, request_id: int, reason: str, now: float) -> None:
-        """The stream request has failed, for a reason told to people; ignored when it has ended already."""
-        self._streams.end(request_id, StreamFailed(reason), self._at(now))
+    def stream_failed(self, request_id: int, reason: str, now: float, *, refused: bool = False) -> None:
+        """The stream request has failed, for a reason told to people; ignored when it has ended already.
+
+        `refused`: the host has said that nobody listens there.
+        """
+        self._streams.end(request_id, StreamFailed(reason, refused), self._at(now))
         self._states.settle()
 
     # What this node wants

@@ -14,7 +14,7 @@ from onevalue.swim.members import MemberRecord
 from onevalue.swim.outbox import Outbox
 from onevalue.swim.sequence import Sequencer
 from onevalue.swim.states import MemberStates
-from onevalue.swim.streams import StreamOutcome, Streams
+from onevalue.swim.streams import StreamFailed, StreamOutcome, Streams
 from onevalue.types import SequenceNumber
 from onevalue.wire.codec import encode_message
 from onevalue.wire.messages import Ack, IndirectPing, NodeStatus, Ping, Suspect
@@ -39,6 +39,7 @@ class Probe:
     nacks_expected: int = 0
     nacks_received: int = 0
     stream_contact: bool = False
+    refused: bool = False
 
     @property
     def failure_delta(self) -> int:
@@ -157,6 +158,7 @@ class Prober:
 
         def done(_request_id: int, outcome: StreamOutcome, _now: float) -> None:
             probe.stream_contact = isinstance(outcome, Ack) and outcome.seq_no == probe.seq_no
+            probe.refused = isinstance(outcome, StreamFailed) and outcome.refused
 
         self._streams.open(probe.target.address, lambda: ping, probe.deadline, now, done)
 
@@ -172,6 +174,8 @@ class Prober:
         self._common.counters["probes_failed"] += 1
         self._end(probe.failure_delta)
         self._states.suspect(Suspect(probe.target.incarnation, probe.target.name, self._states.local_name), now)
+        if probe.refused:
+            self._states.refused(probe.target.name, now)
 
     def _end(self, health_delta: int) -> None:
         self.probe = None

@@ -155,6 +155,13 @@ class MemberStates:
             self._begin_suspicion(record, news.accuser, now)
             self._common.tell(MemberSuspected(record, news.accuser))
 
+    def refused(self, name: str, now: float) -> None:
+        """The host of this member has said that nobody listens there; a suspicion about it need not last long."""
+        suspicion = self._suspicions.get(name)
+        if suspicion is not None:
+            suspicion.refused()
+            self._await_end(name, max(now, suspicion.deadline))
+
     def dead(self, news: Dead, now: float) -> None:
         """A dead message has been judged: applied as dead or left, refuted, or dropped."""
         known = self.table.get(news.node)
@@ -230,16 +237,16 @@ class MemberStates:
             now=now,
         )
         self._suspicions[record.name] = suspicion
-        self._await_end(record.name, suspicion)
+        self._await_end(record.name, suspicion.deadline)
 
     def _confirm(self, news: Suspect) -> None:
         suspicion = self._suspicions[news.node]
         if suspicion.confirm(news.accuser):
             self._gossip(news)
-            self._await_end(news.node, suspicion)
+            self._await_end(news.node, suspicion.deadline)
 
-    def _await_end(self, name: str, suspicion: Suspicion) -> None:
-        self._common.timers.set(_timer(name), suspicion.deadline, lambda now: self._suspicion_fires(name, now))
+    def _await_end(self, name: str, deadline: float) -> None:
+        self._common.timers.set(_timer(name), deadline, lambda now: self._suspicion_fires(name, now))
 
     def _suspicion_fires(self, name: str, now: float) -> None:
         """Nobody refuted in time, so the member is dead as far as this node knows."""

@@ -28,9 +28,10 @@ class StreamRequest:
 
 @dataclass(frozen=True, slots=True)
 class StreamFailed:
-    """No answer: why not, as a sentence for people."""
+    """No answer: why not, as a sentence for people. `refused`: the host is there, but nobody listens at this port."""
 
     reason: str
+    refused: bool = False
 
 
 StreamOutcome = StreamMessage | StreamFailed

@@ -2,9 +2,17 @@
 
 With no confirmation it lasts `max`; each member that independently says the same shortens it, down to `min` after k of
 them (Lifeguard's "Local Health Aware Suspicion"). It owns no timer: `deadline` says when the suspect is to be dead.
+
+DEPARTURE (refused): memberlist does not look at why a stream ping failed. Where the suspect's own host has refused it,
+nobody listens there any more: no slow member looks like that, and no others need to agree. The suspicion lasts half of
+`min` then, long enough for a process that was restarted, or is reached by others, to refute.
 """
 
 import math
+from typing import Final
+
+REFUSED_SHARE: Final = 0.5
+"""How much of the shortest time a suspicion lasts whose suspect is not slow but gone, by its own host's word."""
 
 
 def confirmations_wanted(suspicion_mult: int, nodes: int) -> int:
@@ -36,6 +44,7 @@ class Suspicion:
         self._min_s = min_s
         self._max_s = max_s
         self._started = now
+        self._refused = False
 
     @property
     def confirmations(self) -> int:
@@ -45,7 +54,13 @@ class Suspicion:
     @property
     def deadline(self) -> float:
         """When the suspect is to be declared dead."""
+        if self._refused:
+            return self._started + REFUSED_SHARE * self._min_s
         return self._started + timeout_s(self.confirmations, self._wanted, self._min_s, self._max_s)
+
+    def refused(self) -> None:
+        """The suspect's host has said that nobody listens at its port."""
+        self._refused = True
 
     def confirm(self, accuser: str) -> bool:
         """One more member agrees; True if that is new and counts, and so is worth passing on."""

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ConnectionAborted, MessageLengthError
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectionAborted,
+    ConnectionRefusedError,  # noqa: A004  # Twisted has its own
+    MessageLengthError,
+)
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -17,6 +22,7 @@ from onevalue.gossip import FAULT_PAUSE_S, LEAVE_TIME_MAX_S, GossipService
 from onevalue.membership import IMembership
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
+from onevalue.serf.events import MemberJoin
 from onevalue.transport import Sockets
 from onevalue.types import Address, Incarnation, SequenceNumber
 from onevalue.udp import Udp
@@ -37,6 +43,7 @@ class FaultySerf(Serf):
     faults: tuple[str, ...] = ()
     always_due = False
     handled = 0
+    refusals: list[bool] = []  # noqa: RUF012  # emptied for each test
 
     def _maybe(self, name: str) -> None:
         if name in self.faults:
@@ -52,6 +59,11 @@ class FaultySerf(Serf):
         self.handled += 1
         self._maybe("handle_timer")
         super().handle_timer(now)
+
+    def stream_failed(self, request_id: int, reason: str, now: float, *, refused: bool = False) -> None:
+        """See Serf."""
+        self.refusals.append(refused)
+        super().stream_failed(request_id, reason, now, refused=refused)
 
     def leave(self, now: float) -> None:
         """See Serf."""
@@ -75,6 +87,7 @@ class GossipTestCase(SynchronousTestCase):
 
     def make(self, targets: Sequence[str] = (), *, host: str = OWN[0]) -> GossipService:
         """A service that has not started."""
+        FaultySerf.refusals = []
         self.serf = FaultySerf(
             name="n1",
             addr=bytes([10, 0, 0, 1]),
@@ -147,6 +160,24 @@ class StartTests(GossipTestCase):
             stream.connectionMade()
         assert factory.buildProtocol(None) is None  # type: ignore[arg-type]  # as above
         assert self.gossip.status()["inbound_streams"] == INBOUND_STREAMS_MAX
+
+
+class RefusedTests(GossipTestCase):
+    """Streams that nobody takes."""
+
+    def test_the_core_hears_whether_a_host_has_refused(self) -> None:
+        """Only where nobody listens; not after a silence."""
+        self.gossip.stream_ended(1, Failure(ConnectionRefusedError()))
+        self.gossip.stream_ended(2, Failure(ConnectionAborted()))
+        assert self.serf.refusals == [True, False]
+
+    def test_whoever_looks_on_is_told_what_the_core_tells(self) -> None:
+        """Before it is acted on."""
+        seen: list[object] = []
+        self.gossip.observe_engine(seen.append)
+        self.gossip.startService()
+        self.hear_of("n2")
+        assert [event.member.name for event in seen if isinstance(event, MemberJoin)] == ["n1", "n2"]
 
 
 class FaultTests(GossipTestCase):

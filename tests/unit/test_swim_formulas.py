@@ -75,6 +75,14 @@ class SuspicionTests(SynchronousTestCase):
         """With k = 0 the suspicion lasts the shortest time from the start."""
         assert Suspicion("b", wanted=0, min_s=4.0, max_s=24.0, now=1.0).deadline == 5.0
 
+    def test_a_suspect_whose_host_refuses_has_half_of_the_shortest_time(self) -> None:
+        """From the first accusation, whoever agrees."""
+        suspicion = Suspicion("b", wanted=2, min_s=4.0, max_s=24.0, now=10.0)
+        suspicion.refused()
+        assert suspicion.deadline == 12.0
+        assert suspicion.confirm("c")
+        assert suspicion.deadline == 12.0
+
 
 class AwarenessTests(SynchronousTestCase):
     """The health score."""

@@ -26,6 +26,11 @@ def _begin(bench: Bench) -> Ping:
     return _ping(bench.wait_for(Ping)[0])
 
 
+def _status(bench: Bench, name: str) -> NodeStatus | None:
+    record = bench.swim.member(name)
+    return None if record is None else record.status
+
+
 def _nacks(ping: Ping, count: int) -> list[Nack]:
     return [Nack(ping.seq_no)] * count
 
@@ -143,6 +148,31 @@ class IndirectTests(SynchronousTestCase):
             assert [event.member.name for event in got] == ([ping.node] if suspect else []), how
             assert [event.by for event in got] == (["a"] if suspect else []), how
             assert bench.swim.health_score == health, (how, nacks)
+
+    def test_where_the_host_says_that_nobody_listens_the_member_is_soon_dead(self) -> None:
+        """Half of the shortest suspicion later; after a silence, or another failure, it takes the usual time."""
+        for refused, dead in [(True, True), (False, False)]:
+            bench = Bench("bcde")
+            ping = _begin(bench)
+            bench.wait(0.5)
+            (request,) = bench.requests
+            bench.swim.stream_failed(request.request_id, "connection failed", bench.now, refused=refused)
+            bench.wait(0.5 + 1.9)
+            assert _status(bench, ping.node) is NodeStatus.SUSPECT
+            bench.wait(0.2)
+            assert (_status(bench, ping.node) is NodeStatus.DEAD) == dead
+
+    def test_a_suspicion_of_others_ends_sooner_too(self) -> None:
+        """When the own probe is refused; a member that refutes is alive all the same."""
+        bench = Bench("b", SwimSettings(probe_interval_s=2.0))
+        bench.hear(Suspect(Incarnation(1), "b", "x"))
+        _begin(bench)
+        bench.wait(0.5)
+        (request,) = bench.requests
+        bench.swim.stream_failed(request.request_id, "connection refused", bench.now, refused=True)
+        bench.hear(alive("b", incarnation=2))
+        bench.wait(1.6)
+        assert _status(bench, "b") is not NodeStatus.DEAD
 
     def test_only_a_direct_and_timely_ack_tells_a_round_trip(self) -> None:
         """An ack after the probe timeout may be relayed, and is no measurement."""
