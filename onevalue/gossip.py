@@ -286,13 +286,18 @@ class GossipService(Service):
         try:
             yield
         except Exception:  # noqa: BLE001  # see above, whatever it is
-            self._timer_pause_s = FAULT_PAUSE_S
-            self._failed(Failure(), what)
+            self._fault(what)
+
+    def _fault(self, what: str) -> None:
+        self._timer_pause_s = FAULT_PAUSE_S
+        self._failed(Failure(), what)
 
     def datagram_received(self, data: bytes, source: Address) -> None:
         """See Receiver."""
-        with self._guarded("a packet"):
+        try:
             self._serf.receive_datagram(data, source, self._reactor.seconds())
+        except Exception:  # noqa: BLE001  # as _guarded, which takes longer, and this is done for each packet
+            self._fault("a packet")
         self._drain()
 
     def stream_received(self, message: StreamMessage) -> Outgoing | None:
@@ -353,7 +358,7 @@ class GossipService(Service):
             busy = True
             with self._guarded("an event"):
                 self._handle(event)
-        if self.running:
+        if self.running and (not self._addresses_tried or self._dialler.is_due(self._reactor.seconds())):
             with self._guarded("dialling"):
                 self._dial()
         for data, address in self._serf.datagrams_to_send():

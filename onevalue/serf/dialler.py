@@ -92,9 +92,13 @@ class Dialler:
         """Every target is known to be this node itself: nobody is there to be asked. True if there are no targets."""
         return all(target.is_self for target in self._targets.values())
 
+    def is_due(self, now: float) -> bool:
+        """There may be targets of which an attempt should begin now."""
+        return self._deadline is not None and now >= self._deadline  # nearly never: this is asked after each packet
+
     def due(self, now: float) -> list[str]:
         """Targets of which an attempt begins now; each must be told `over` when it ends, whatever came of it."""
-        if self._deadline is None or now < self._deadline:  # nearly always: this is asked after each packet
+        if not self.is_due(now):
             return []
         waiting = [text for text, target in self._targets.items() if self._is_waiting(target) and target.next_at <= now]
         waiting.sort(key=lambda text: self._targets[text].next_at)

@@ -10,12 +10,19 @@ from onevalue.config import LAN, LOCAL, WAN, SpreadSettings
 from onevalue.simulation.cluster import Settings
 from onevalue.simulation.network import LATENCIES, Link
 
-FAULTS = (
-    *("partition", "one_way", "partial", "no_udp", "stall", "slow", "loss"),
-    *("crash", "power", "wipe", "move", "leave", "restart_all"),
-    *("broken_disk", "hanging_disk", "clock", "leap"),
-)
-"""Kinds of faults; a scenario has some of them."""
+NETWORK_FAULTS = ("partition", "one_way", "partial", "no_udp", "loss", "stall", "slow")
+"""Kinds of faults that keep nodes from each other."""
+
+RESTARTS = ("crash", "power", "wipe", "move", "leave", "restart_all")
+"""Kinds that end nodes, and start them again."""
+
+OTHER_FAULTS = ("broken_disk", "hanging_disk", "clock", "leap")
+
+FAULTS = (*NETWORK_FAULTS, *RESTARTS, *OTHER_FAULTS)
+"""All kinds; a scenario has some of them."""
+
+STYLES = {"quiet": 8, "restarts": 30, "everything": 62}
+"""Of a hundred seeds so many have no faults, no faults of the network, or any."""
 
 NODES_MIN, NODES_MAX = 5, 30
 
@@ -72,16 +79,21 @@ class Scenario:
 def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
     rng = Random(f"{seed} scenario")
-    calm = rng.random() < 0.1
+    style = rng.choices(list(STYLES), list(STYLES.values()))[0]
     profile = rng.choices(("lan", "local", "wan"), (12, 6, 1))[0]
-    link = Link(
-        LATENCIES["wan" if profile == "wan" or rng.random() < 0.15 else "lan"],
-        loss=0.0 if calm else rng.choice((0.0, 0.0, 0.01, 0.05, 0.1, 0.2)),
-        copies=rng.choice((0.0, 0.0, 0.05, 0.3)),
-        spikes=0.0 if calm else rng.choice((0.0, 0.0, 0.01, 0.1)),
-    )
+    latency = LATENCIES["wan" if profile == "wan" or rng.random() < 0.15 else "lan"]
     nodes = NODES_MIN + int((NODES_MAX - NODES_MIN + 1) * rng.random() ** 2)  # small ones more often
-    kinds = rng.sample(FAULTS, rng.randrange(1, 7))
+    copies = rng.choice((0.0, 0.0, 0.05, 0.3))
+    faults: list[str] = []
+    if style == "quiet":
+        link, pauses_s = Link(latency, copies=copies), (1.0, 1.0)
+    elif style == "restarts":
+        link, pauses_s = Link(latency, loss=rng.choice((0.0, 0.0, 0.01, 0.05)), copies=copies), (0.5, 3.0)
+        faults = rng.sample((*RESTARTS, *OTHER_FAULTS), rng.randrange(1, 4))
+    else:
+        loss, spikes = rng.choice((0.0, 0.0, 0.01, 0.05, 0.1, 0.2)), rng.choice((0.0, 0.0, 0.01, 0.1))
+        link, pauses_s = Link(latency, loss=loss, copies=copies, spikes=spikes), (1.0, 8.0)
+        faults = rng.sample(FAULTS, rng.randrange(1, 7))
     return Scenario(
         seed=seed,
         nodes=nodes,
@@ -91,8 +103,8 @@ def draw(seed: int) -> Scenario:
         encrypted=rng.random() < 0.2,
         compressed=rng.random() < 0.1,
         heads=rng.random() < 0.3,
-        faults=() if calm else tuple(kinds),
-        fault_pause_s=rng.uniform(1.0, 8.0),
+        faults=tuple(faults),
+        fault_pause_s=rng.uniform(*pauses_s),
         write_pause_s=rng.choice((0.2, 1.0, 4.0)),
         faults_s=rng.uniform(15.0, 45.0),
     )

@@ -74,6 +74,8 @@ class BroadcastQueue:
             space: bytes to fill.
             nodes: members in the list, which give the limit of transmissions.
         """
+        if not self._entries:  # nearly always
+            return []
         taken = self._choose(overhead, space)
         limit = retransmit_limit(self._mult, nodes)
         for entry in taken:

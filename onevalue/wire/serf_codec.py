@@ -6,6 +6,7 @@ message means.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from onevalue.errors import ConfigError, RemoteProtocolError
@@ -33,6 +34,10 @@ STATE_ENTRIES_MAX = 1 << 17
 
 DEPARTURE (state-entries): Serf has no bound but that of the stream.
 """
+
+KNOWN_MAX = 128
+KNOWN_SIZE_MAX = 1400
+"""So many messages of packets are remembered with what they mean: gossip brings each of them many times."""
 
 TAGS_BYTE = 0xFF
 """First byte of a meta that holds tags."""
@@ -162,6 +167,16 @@ def decode_serf(body: bytes) -> SerfMessage:
         RemoteProtocolError: no message, an unknown one, a wrong field (named), or a query that would crash an old agent
             if it were sent on: with an empty filter, or about keys without a payload (pitfall 36).
     """
+    return _decode_known(body) if len(body) <= KNOWN_SIZE_MAX else _decode(body)
+
+
+@lru_cache(maxsize=KNOWN_MAX)
+def _decode_known(body: bytes) -> SerfMessage:
+    """As `decode_serf`."""
+    return _decode(body)
+
+
+def _decode(body: bytes) -> SerfMessage:
     if not body:
         raise RemoteProtocolError("a Serf message of no bytes")
     name = serf_message_name(body[0])
