@@ -7,7 +7,7 @@ ARGS ?=
 WORKERS ?= 3
 SEEDS ?= 200
 
-.PHONY: run demo test unit e2e lint format bench simulate fuzz package clean
+.PHONY: run demo test unit e2e lint format bench figures simulate fuzz package clean
 
 run: $(VENV)/installed ## start one node in the foreground: http://127.0.0.1:8080
 	$(BIN)/twistd --nodaemon --pidfile= onevalue $(ARGS)
@@ -33,11 +33,15 @@ format: $(VENV)/installed-lint
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+figures: $(VENV)/installed-plot ## figures of docs/simulation.md; ARGS="spread detect" for some of them; takes an hour
+	$(BIN)/python tools/figures.py $(ARGS)
+
 bench: $(VENV)/installed-bench ## figures of docs/benchmarks.md
 	$(BIN)/python tools/bench.py $(ARGS)
 
-simulate: $(VENV)/installed-test ## a campaign of SEEDS fresh seeds; ARGS="--seed 7" runs one again, with its log
+simulate: $(VENV)/installed-test ## a campaign of SEEDS fresh seeds, and bugs that are planted and must be found
 	$(BIN)/python -m onevalue.simulation --seeds $(SEEDS) $(ARGS)
+	$(BIN)/python -m tests.planted
 
 fuzz: $(VENV)/installed-test $(VENV)/installed-fuzz ## what comes from the network, a minute each; ARGS="--seconds 300 node"
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -7,6 +7,7 @@ must not know how the referee judges.
 import argparse
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
@@ -137,11 +138,13 @@ def main() -> int:
         tasks: list[tuple[Callable[..., Any], tuple[str, int, int]]] = [
             (hunt, (name, first, options.seeds)) for name in names
         ]
+        began = time.monotonic()
         for result in [pool.apply_async(function, arguments) for function, arguments in tasks]:
             name, tried, verdict = result.get()
             missed += verdict is None
             how = "NOT FOUND" if verdict is None else f"seed {verdict.scenario.seed}: {verdict.complaint}"
             print(f"{name}: after {tried} seeds, {how.splitlines()[0]}", flush=True)
+        print(f"{len(names)} bugs, {missed} not found; {time.monotonic() - began:.0f} s on {options.jobs} cores")
     return int(missed > 0)
 
 

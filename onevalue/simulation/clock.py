@@ -14,12 +14,9 @@ WALL_CLOCK_START_S = 1.7e9
 class Call:
     """Something that is to be done once; an IDelayedCall as far as it is used."""
 
-    __slots__ = ("_clock", "args", "at", "func", "is_over", "kwargs", "owner")
+    __slots__ = ("args", "at", "func", "is_over", "kwargs", "owner")
 
-    def __init__(  # what a delayed call is
-        self, clock: "Clock", at: float, owner: "NodeClock | None", func: Callable[..., Any], args: Any, kwargs: Any
-    ) -> None:
-        self._clock = clock
+    def __init__(self, at: float, owner: "NodeClock | None", func: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.at = at
         self.owner = owner
         self.func = func
@@ -40,13 +37,6 @@ class Call:
         assert not self.is_over, "a call that is over cannot be cancelled"
         self.is_over = True
 
-    def reset(self, seconds_from_now: float) -> None:
-        """See IDelayedCall."""
-        assert not self.is_over, "a call that is over cannot be put off"
-        self.is_over = True
-        again = self._clock.call(seconds_from_now, self.owner, self.func, *self.args, **self.kwargs)
-        raise NotImplementedError(f"nobody resets a call: {again}")
-
 
 class Clock:
     """The one time line; `now` in seconds from 0."""
@@ -59,7 +49,7 @@ class Clock:
 
     def call(self, delay_s: float, owner: "NodeClock | None", func: Callable[..., Any], *args: Any, **kw: Any) -> Call:
         """`func` is called in `delay_s` seconds; later while its owner is stalled, and never once that is dead."""
-        call = Call(self, self.now + delay_s, owner, func, args, kw)
+        call = Call(self.now + delay_s, owner, func, args, kw)
         self._push(call.at, call)
         return call
 

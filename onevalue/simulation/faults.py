@@ -259,6 +259,6 @@ class Faults:
         """Somebody pushes a state, in the original's way, whose generation is as far ahead as is admitted."""
         node = self._any_host().node
         if node is not None and not node.parts.spread.learning:
-            generation = Generation(node.current.generation + self._rng.randrange(1, GENERATION_LEAP_MAX + 1))
-            state = State(generation, self._rng.randrange(10))
+            leap = GENERATION_LEAP_MAX if self._rng.random() < 0.5 else self._rng.randrange(1, GENERATION_LEAP_MAX)
+            state = State(Generation(node.current.generation + leap), self._rng.randrange(10))
             node.clock.callLater(0, node.parts.spread.receive_original, state, node.clock.seconds())

@@ -16,7 +16,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError, ConnectionRefusedError  # noqa: A004  # Twisted has its own
 from twisted.python.failure import Failure
 
-from onevalue.connections import INBOUND_STREAMS_MAX
 from onevalue.errors import RemoteProtocolError
 from onevalue.simulation.clock import Clock, NodeClock
 from onevalue.swim.streams import StreamRequest
@@ -99,9 +98,9 @@ class Endpoint:
         address: of gossip.
         clock: of its process.
         envelope: what stands around its streams.
-        http: answers calls, at port `http_port` of the same host.
+        http: answers calls to its host.
         packets, packet_bytes, stream_bytes, http_bytes: what it has sent; packets with IP and UDP headers.
-        longest_packet: bytes of content.
+        receiver: gets what arrives.
         on_packet: looks at each packet that it sends.
     """
 
@@ -110,7 +109,6 @@ class Endpoint:
     clock: NodeClock
     envelope: Envelope
     http: HttpServer | None = None
-    inbound: int = 0
     packets: int = 0
     packet_bytes: int = 0
     stream_bytes: int = 0
@@ -122,6 +120,11 @@ class Endpoint:
     def host(self) -> str:
         """Numeric."""
         return self.address[0]
+
+    @property
+    def inbound(self) -> int:
+        """See Transport; a simulated stream is read and answered in one step."""
+        return 0
 
     @property
     def bytes_sent(self) -> int:
@@ -227,7 +230,7 @@ class Network:
             endpoint = self._endpoints.get(request.address)
             if endpoint is None or endpoint.receiver is None:
                 self._carry(request.address[0], sender.host, sender.clock, refused, request.deadline, trips=1)
-            elif endpoint.inbound < INBOUND_STREAMS_MAX:
+            else:
                 self._clock.call(0.0, endpoint.clock, self._answer, sender, endpoint, request)
 
         def refused() -> None:

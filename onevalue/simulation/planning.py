@@ -4,7 +4,7 @@ For people who plan a cluster, and for the figures in docs/simulation.md. It mea
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil
 from random import Random
 
@@ -274,6 +274,3 @@ class _Run:
 
 def _rounded(number: float | None) -> float | None:
     return None if number is None else round(number, 6)
-
-
-__all__ = ["Outcome", "Plan", "reached", "replace", "simulate"]
