@@ -7,6 +7,7 @@ import argparse
 import gc
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import TextIO
@@ -19,7 +20,11 @@ from onevalue.simulation.network import LATENCIES
 from onevalue.simulation.planning import CRASH_AT, WRITE_AT, Outcome, Plan, simulate
 
 NODES_MAX = 10_000
-"""Each node of a large cluster knows all others: the memory grows with the square of this."""
+
+BYTES_PER_PAIR = 750
+"""What it takes in memory that a node knows another, in all its tables (docs/simulation.md, "Growth")."""
+
+BYTES_BESIDE = 100_000_000
 
 PROGRESS_S = 0.5
 """Real seconds between two lines of progress."""
@@ -53,6 +58,11 @@ def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
         except ImportError:
             err.write("onevalue: --plot needs matplotlib: pip install 'onevalue[plot]'\n")
             return 2
+    needed, there = BYTES_PER_PAIR * options.nodes**2 + BYTES_BESIDE, memory_bytes()
+    if needed > there:
+        err.write(f"onevalue: {options.nodes} nodes need {needed / 1e9:.0f} GB of memory, this machine has")
+        err.write(f" {there / 1e9:.0f}: fewer --nodes\n")
+        return 2
     plan = Plan(
         nodes=options.nodes,
         loss=options.loss,
@@ -99,6 +109,11 @@ def timed(plan: Plan, err: TextIO) -> Outcome:
         err.flush()
     outcome.wall_s = time.monotonic() - began
     return outcome
+
+
+def memory_bytes() -> int:
+    """What this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def quiet() -> None:

@@ -10,13 +10,16 @@ from random import Random
 
 from onevalue.simulation.cluster import Cluster, Host
 from onevalue.simulation.referee import Referee
-from onevalue.simulation.scenario import Scenario
+from onevalue.simulation.scenario import NETWORK_FAULTS, Scenario
 from onevalue.spread.admission import GENERATION_LEAP_MAX
 from onevalue.store import State
 from onevalue.types import Generation
 
 STAYS_DOWN = 0.15
 """Share of crashed nodes that never come back."""
+
+UNHEARD = 0.5
+"""Share of the leaves that not all can hear, where the network has faults."""
 
 POWER_CUTS_MAX = 2
 """Of the whole cluster, in one run."""
@@ -134,10 +137,13 @@ class Faults:
 
         self._for(seconds, heal)
 
-    def _partition(self) -> None:
+    def _divide(self, seconds: float) -> None:
         left, right = self._groups()
         both = [(a, b) for a in left for b in right]
-        self._cut(both + [(b, a) for a, b in both], self._rng.uniform(1, 40))
+        self._cut(both + [(b, a) for a, b in both], seconds)
+
+    def _partition(self) -> None:
+        self._divide(self._rng.uniform(1, 40))
 
     def _one_way(self) -> None:
         left, right = self._groups()
@@ -234,8 +240,11 @@ class Faults:
                 self._go_down(host, power=True)
 
     def _leave(self) -> None:
+        """A node leaves; perhaps because its network is bad, so that some never hear of it."""
         host = self._any_host()
         if host.node is not None and host.node.service.running:
+            if self._rng.random() < UNHEARD and any(kind in NETWORK_FAULTS for kind in self._scenario.faults):
+                self._divide(self._rng.uniform(1, 10))
             stopping = self._cluster.stop(host)
             stopping.addCallback(lambda _: self._later(self._rng.uniform(0, 10), lambda: self._come_up(host)))
 

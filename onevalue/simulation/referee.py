@@ -51,6 +51,7 @@ class Referee:
         self._watched: dict[NodeClock, _Watched] = {}
         self._durable: dict[str, State] = {}  # by host: the largest that its disk has held
         self._acknowledged: dict[str, State] = {}  # by host: the largest own write that its disk must hold
+        self._probes: dict[NodeClock, int] = {}  # how many each had made when the faults stopped
         self._whole_s = 0  # for so many seconds nothing has kept the nodes from each other, and all know all
         self._held: deque[State] = deque(maxlen=STABLE_S)  # the largest state of all, in each of those seconds
 
@@ -97,6 +98,10 @@ class Referee:
         self._whole_s = 0
         self._held.clear()
 
+    def calm(self) -> None:
+        """The faults have stopped: from now on every node must go on with its work."""
+        self._probes = {node.clock: _probes(node) for node in self._cluster.nodes}
+
     # What must hold
 
     def after(self, clock: NodeClock) -> None:
@@ -139,6 +144,8 @@ class Referee:
         for node in nodes:
             if node.parts.spread.learning:
                 return f"{node.name} takes no writes"
+            if len(nodes) > 1 and _probes(node) == self._probes.get(node.clock, -1):
+                return f"{node.name} has probed nobody since"
         states = {node.current.order: node for node in nodes}
         if len(states) > 1:
             one, other, *_ = states.values()
@@ -186,6 +193,10 @@ class Referee:
         """The run ends with the first complaint, after this step: the nodes' own guards must not catch it."""
         if self.complaint is None:
             self.complaint = f"at {self._cluster.clock.now:.3f} s: {what}"
+
+
+def _probes(node: SimNode) -> int:
+    return node.parts.serf.swim.counters["probes"]
 
 
 def _numbers(queues: object) -> list[tuple[str, int]]:

@@ -23,7 +23,7 @@ from onevalue.store import State, Value
 SETTLE_S: Mapping[str, float] = {"local": 150.0, "lan": 150.0, "wan": 400.0}
 """Virtual seconds after the last fault within which all must agree, by profile."""
 
-EAGER, EAGER_S = 0.5, 0.02
+EAGER, EAGER_S = 0.8, 0.01
 """To this share of nodes that start somebody writes within so long: whoever waited for it."""
 
 STARTS_S = 2.0
@@ -105,6 +105,7 @@ class Run:
         self._pass(scenario.faults_s)
         self._writing = False
         self._faults.stop()
+        self._referee.calm()
         stopped = clock.now
         settle_s = SETTLE_S[scenario.profile]
         while (why := self._referee.unsettled()) is not None:

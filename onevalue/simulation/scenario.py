@@ -89,11 +89,13 @@ def draw(seed: int) -> Scenario:
         link, pauses_s = Link(latency, copies=copies), (1.0, 1.0)
     elif style == "restarts":
         link, pauses_s = Link(latency, loss=rng.choice((0.0, 0.0, 0.01, 0.05)), copies=copies), (0.5, 3.0)
-        faults = rng.sample((*RESTARTS, *OTHER_FAULTS), rng.randrange(1, 4))
+        usual = rng.choice(("wipe", "crash", "move"))
+        others = [kind for kind in (*RESTARTS, *OTHER_FAULTS) if kind != usual]
+        faults = [usual, *rng.sample(others, rng.randrange(3))]
     else:
         loss, spikes = rng.choice((0.0, 0.0, 0.01, 0.05, 0.1, 0.2)), rng.choice((0.0, 0.0, 0.01, 0.1))
         link, pauses_s = Link(latency, loss=loss, copies=copies, spikes=spikes), (1.0, 8.0)
-        faults = rng.sample(FAULTS, rng.randrange(1, 7))
+        faults = rng.sample(FAULTS, rng.randrange(2, 9))
     return Scenario(
         seed=seed,
         nodes=nodes,

@@ -195,6 +195,13 @@ class RefereeTests(SynchronousTestCase):
         for number in range(5000):
             queue.add(b"%d" % number)
 
+    def test_every_node_goes_on_with_its_work(self) -> None:
+        """Once the faults have stopped each must probe others, or it will never miss anybody."""
+        self.referee.calm()
+        assert self.referee.unsettled() == "n00000 has probed nobody since"
+        self.wait(3)
+        assert self.referee.unsettled() is None
+
     def test_who_does_not_agree_is_named(self) -> None:
         """By what it holds, whom it knows, what its disk has, or that it takes no writes."""
         assert self.referee.unsettled() is None

@@ -1,0 +1,39 @@
+"""Bugs that are planted into the node are found, each by a seed that is known to find it."""
+
+import pytest
+
+from onevalue.simulation.runner import play
+from tests import planted
+
+KNOWN = {
+    "compares only generations": 13,
+    "a relative bound inside merge": 9004,
+    "does not refute": 13,
+    "refutes with the same incarnation": 20,
+    "acknowledges before the commit": 2,
+    "writes without learning": 9047,
+    "does not journal what it learns": 8,
+    "suspicions never end": 8,
+    "joins once, and never reconnects": 8,
+    "no anti-entropy": 9021,
+    "forgets that packets are sealed": 10,
+    "a leave and a join intent of one time": 9050,
+    "lives by the wall clock": 9004,
+}
+
+
+@pytest.mark.parametrize(("bug", "seed"), KNOWN.items())
+def test_a_planted_bug_is_complained_about(bug: str, seed: int) -> None:
+    """Within one run."""
+    assert planted.play(bug, seed).complaint is not None
+
+
+@pytest.mark.parametrize("seed", sorted(set(KNOWN.values())))
+def test_without_the_bug_there_is_no_complaint(seed: int) -> None:
+    """It is the bug that is found."""
+    assert play(seed).complaint is None
+
+
+def test_each_bug_has_its_seed() -> None:
+    """None is forgotten, and the node is itself again."""
+    assert list(KNOWN) == list(planted.BUGS)
