@@ -1,5 +1,8 @@
-"""`make package`: the wheel, built and installed in a clean environment, gives a `twistd onevalue` that answers."""
+"""`make package`: the wheel, built and installed in a clean environment, gives a `twistd onevalue` that answers, and
+`onevalue simulate`.
+"""
 
+import json
 import random
 import subprocess
 import sys
@@ -50,7 +53,12 @@ def main() -> None:
                 sys.exit(f"{tool} onevalue --help does not explain the node:\n{shown}")
         if answer_of_a_node(python.with_name("twistd"), place) != "42":
             sys.exit("a node from the wheel does not hold 42")
-        print(f"{wheel.name} and {sdist.name} are built; the wheel gives twistd onevalue and twist onevalue")
+        simulate = [str(python.with_name("onevalue")), "simulate", "--nodes", "3", "--duration", "6", "--json"]
+        figures = subprocess.run(simulate, check=True, capture_output=True, text=True, cwd=place).stdout
+        if json.loads(figures)["spread_s"]["last"] is None:
+            sys.exit(f"onevalue simulate shows no write that spreads:\n{figures}")
+        tools = "twistd onevalue, twist onevalue and onevalue simulate"
+        print(f"{wheel.name} and {sdist.name} are built; the wheel gives {tools}")
 
 
 if __name__ == "__main__":
