@@ -10,11 +10,16 @@ from typing import Any
 WALL_CLOCK_START_S = 1.7e9
 """Where the wall clocks stand at the beginning, seconds since 1970."""
 
+_TIMERS_FIRST, _IN_TURN = 0, 1
+
 
 class Call:
-    """Something that is to be done once; an IDelayedCall as far as it is used."""
+    """Something that is to be done once; an IDelayedCall as far as it is used.
 
-    __slots__ = ("args", "at", "func", "is_over", "kwargs", "owner")
+    `is_timer`: the owner itself asked for it; else it comes from outside, as a packet.
+    """
+
+    __slots__ = ("args", "at", "func", "is_over", "is_timer", "kwargs", "owner")
 
     def __init__(self, at: float, owner: "NodeClock | None", func: Callable[..., Any], args: Any, kwargs: Any) -> None:
         self.at = at
@@ -23,6 +28,7 @@ class Call:
         self.args = args
         self.kwargs = kwargs
         self.is_over = False
+        self.is_timer = False
 
     def active(self) -> bool:
         """See IDelayedCall."""
@@ -44,7 +50,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.steps = 0
-        self._heap: list[tuple[float, int, Call]] = []
+        self._heap: list[tuple[float, int, int, Call]] = []
         self._count = 0
 
     def call(self, delay_s: float, owner: "NodeClock | None", func: Callable[..., Any], *args: Any, **kw: Any) -> Call:
@@ -62,7 +68,7 @@ class Clock:
         """
         heap = self._heap
         while heap and heap[0][0] <= end:
-            at, _, call = heapq.heappop(heap)
+            at, _, _, call = heapq.heappop(heap)
             if call.is_over:
                 continue
             self.now = at
@@ -74,7 +80,8 @@ class Clock:
             elif owner.is_dead:
                 call.is_over = True
             elif owner.stalled_until > at:
-                self._push(owner.stalled_until, call)
+                # As a reactor does: first all timers that are due, then what has come meanwhile.
+                self._push(owner.stalled_until, call, rank=_TIMERS_FIRST if call.is_timer else _IN_TURN)
             else:
                 call.is_over = True
                 self.steps += 1
@@ -85,9 +92,9 @@ class Clock:
                     after(owner)
         self.now = max(self.now, end)
 
-    def _push(self, at: float, call: Call) -> None:
+    def _push(self, at: float, call: Call, rank: int = _IN_TURN) -> None:
         self._count += 1
-        heapq.heappush(self._heap, (at, self._count, call))
+        heapq.heappush(self._heap, (at, rank, self._count, call))
 
 
 class NodeClock:
@@ -113,7 +120,9 @@ class NodeClock:
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any, **kw: Any) -> Call:  # noqa: A002  # IReactorTime's name
         """See IReactorTime."""
-        return self._clock.call(delay, self, callable, *args, **kw)
+        call = self._clock.call(delay, self, callable, *args, **kw)
+        call.is_timer = True
+        return call
 
     def wall_clock(self) -> float:
         """Seconds since 1970, as this host believes."""

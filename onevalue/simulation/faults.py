@@ -72,7 +72,10 @@ class Faults:
             self._next()
 
     def stop(self) -> None:
-        """No fault is left: the network is whole and loses nothing, disks and hosts work, nodes run."""
+        """No fault is left: the network is whole and loses nothing, disks and hosts work, nodes run.
+
+        Whoever stands still does so to the end of that.
+        """
         self._tell("the faults stop")
         self._stopped = True
         network = self._cluster.network
@@ -85,7 +88,6 @@ class Faults:
             node = host.node
             if node is not None:
                 node.clock.step_s = 0.0
-                node.clock.stalled_until = min(node.clock.stalled_until, self._cluster.clock.now)
             elif host.name not in self._down_for_good:
                 self._cluster.power_on(host)
                 self._start(host)

@@ -31,6 +31,9 @@ IP_AND_UDP_HEADERS = 28
 RETRANSMISSION_S = 0.2
 """How long TCP waits before it sends again for the first time; each time after twice as long."""
 
+BUFFERED_MAX = 256
+"""Packets that the system keeps for a process that stands still; more are lost."""
+
 TRIPS_TO_ASK = 3
 """One-way trips before a request is there: two for the connection."""
 
@@ -101,6 +104,7 @@ class Endpoint:
         http: answers calls to its host.
         packets, packet_bytes, stream_bytes, http_bytes: what it has sent; packets with IP and UDP headers.
         receiver: gets what arrives.
+        buffered: packets that wait since it stands still.
         on_packet: looks at each packet that it sends.
     """
 
@@ -113,6 +117,7 @@ class Endpoint:
     packet_bytes: int = 0
     stream_bytes: int = 0
     http_bytes: int = 0
+    buffered: int = 0
     receiver: Receiver | None = field(default=None, repr=False)
     on_packet: Callable[["Endpoint", bytes], None] | None = field(default=None, repr=False)
 
@@ -207,10 +212,15 @@ class Network:
 
     def _deliver(self, source: Address, data: bytes, address: Address) -> None:
         endpoint = self._endpoints.get(address)
-        if endpoint is not None:
+        if endpoint is None:
+            return
+        if endpoint.clock.stalled_until > self._clock.now:
+            endpoint.buffered += 1
+        if endpoint.buffered <= BUFFERED_MAX:
             self._clock.call(self._delay_s(), endpoint.clock, self._arrive, endpoint, source, data)
 
     def _arrive(self, endpoint: Endpoint, source: Address, data: bytes) -> None:
+        endpoint.buffered = 0
         if endpoint.receiver is not None and self._endpoints.get(endpoint.address) is endpoint:
             self.digest = zlib.crc32(data, self.digest ^ hash(self._clock.now) & 0xFFFFFFFF)
             endpoint.receiver.datagram_received(data, source)

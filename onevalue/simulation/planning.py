@@ -224,7 +224,7 @@ class _Run:
         self._cluster.crash(host, power=self._plan.power)
 
     def _stall(self, host: Host) -> None:
-        """The node stands still for a while, and again after a pause of about three times as long (Lifeguard, 4.1)."""
+        """The node stands still for a while, and again after a pause of four times as long, on average."""
         stall_s = self._rng.uniform(0, self._plan.stall_s)
         if host.node is not None:
             host.node.clock.stalled_until = self._cluster.clock.now + stall_s

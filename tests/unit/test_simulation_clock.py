@@ -44,6 +44,14 @@ class ClockTests(SynchronousTestCase):
         self.clock.run_until(4.0)
         assert self.done == [(1.5, "other"), (3.0, "a"), (3.0, "b")]
 
+    def test_after_a_stall_timers_come_before_what_has_arrived(self) -> None:
+        """As in a reactor: so a node that stood still may judge others before it reads their answers."""
+        self.clock.call(1.0, self.node, self.note, "packet")
+        self.node.callLater(2.0, self.note, "timer")
+        self.node.stalled_until = 3.0
+        self.clock.run_until(4.0)
+        assert self.done == [(3.0, "timer"), (3.0, "packet")]
+
     def test_a_dead_node_does_nothing(self) -> None:
         """Whatever it had waited for."""
         self.node.callLater(1.0, self.note, "a")

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.errors import RemoteProtocolError
 from onevalue.simulation.clock import Clock, NodeClock
 from onevalue.simulation.network import (
+    BUFFERED_MAX,
     IP_AND_UDP_HEADERS,
     LATENCIES,
     RETRANSMISSION_S,
@@ -132,6 +133,15 @@ class PacketTests(NetworkTestCase):
         self.network.without_udp.clear()
         self.send()
         assert len(self.b.packets) == 1
+
+    def test_for_a_node_that_stands_still_only_so_many_packets_are_kept(self) -> None:
+        """The others are lost; afterwards it gets all again."""
+        self.b.clock.stalled_until = 0.5
+        self.send(BUFFERED_MAX + 10)
+        assert len(self.b.packets) == BUFFERED_MAX
+        assert self.b.packets[0][0] == 0.5
+        self.send()
+        assert len(self.b.packets) == BUFFERED_MAX + 1
 
     def test_who_does_not_listen_gets_nothing(self) -> None:
         """Nor who ceased to while the packet was under way; one address has one listener."""
