@@ -56,7 +56,7 @@ class BusyError(LocalProtocolError):
 
 
 class WriteRefusedError(OneValueError):
-    """An own write was not made, and no node will ever see it."""
+    """An own write was not made, and no node will ever see it (but for one case, see `Writer.write`)."""
 
 
 class NotReadyError(WriteRefusedError):

@@ -149,7 +149,7 @@ class _Run:
         self._outcome = Outcome(plan)
         self._crashed: Host | None = None
         self._incidents: dict[str, float] = {}
-        self._counted = (0, 0)
+        self._counted: dict[str, tuple[int, int]] = {}
 
     def run(self) -> Outcome:
         plan, cluster, outcome = self._plan, self._cluster, self._outcome
@@ -260,16 +260,17 @@ class _Run:
         return all(end <= self._cluster.clock.now for end in ends)
 
     def _count(self) -> None:
-        """One more second of traffic."""
-        endpoints = [node.endpoint for node in self._cluster.nodes]
-        packets, size = sum(each.packets for each in endpoints), sum(each.bytes_sent for each in endpoints)
-        before_packets, before_size = self._counted
-        self._counted = packets, size
-        if endpoints and packets >= before_packets:  # not in the second in which one died with its counters
-            self._outcome.packets += packets - before_packets
-            self._outcome.bytes += size - before_size
-            self._outcome.traffic_s += len(endpoints)
-            self._outcome.traffic.append((size - before_size) / len(endpoints))
+        """One more second of traffic, of those who were there for all of it."""
+        endpoints = {node.name: node.endpoint for node in self._cluster.nodes}
+        counted = {name: (each.packets, each.bytes_sent) for name, each in endpoints.items()}
+        before, self._counted = self._counted, counted
+        packets = sum(now - before.get(name, (0, 0))[0] for name, (now, _) in counted.items())
+        size = sum(now - before.get(name, (0, 0))[1] for name, (_, now) in counted.items())
+        if counted:
+            self._outcome.packets += packets
+            self._outcome.bytes += size
+            self._outcome.traffic_s += len(counted)
+            self._outcome.traffic.append(size / len(counted))
 
 
 def _rounded(number: float | None) -> float | None:

@@ -186,6 +186,13 @@ class PlanTests(SynchronousTestCase):
         outcome = simulate(Plan(nodes=10, duration_s=120, crash=False, stalling=0.2, stall_s=40))
         assert 0 < outcome.false_failures < 10
 
+    def test_the_traffic_of_each_second_is_that_of_those_who_run(self) -> None:
+        """A node that dies takes nothing of the others' with it."""
+        outcome = simulate(Plan(nodes=5, duration_s=40))
+        assert len(outcome.traffic) == 40
+        assert min(outcome.traffic[10:]) > 50
+        assert outcome.traffic_s == 19 * 5 + 21 * 4  # it dies at the end of the 20th
+
     def test_writes_all_the_time_are_made(self) -> None:
         """They cost packets."""
         idle = Outcome.to_json(simulate(Plan(nodes=5, duration_s=20, crash=False)))
