@@ -88,22 +88,25 @@ BUGS: dict[str, Sequence[_Patch]] = {
     "joins once, and never reconnects": [(Dialler, "over", _dialled_once), (Healing, "_reconnect", _nothing)],
     "no anti-entropy": [(Spread, "round", _nothing)],
     "forgets that packets are sealed": [(Envelope, "packet_overhead", 0)],
-    # Found by campaigns; see docs/simulation.md.
+    "lives by the wall clock": [(NodeClock, "seconds", lambda self: self._clock.now + self.wall_offset_s)],
+}
+"""What is replaced by what, for each bug."""
+
+RARE: dict[str, Sequence[_Patch]] = {
     "a leave and a join intent of one time": [
         (roster, "leave_rule", _stale_at_equal_times),
         (Keeper, "keep_clocks", _nothing),
         (Healing, "_remind", _nothing),
     ],
-    "lives by the wall clock": [(NodeClock, "seconds", lambda self: self._clock.now + self.wall_offset_s)],
 }
-"""What is replaced by what, for each bug."""
+"""Bugs that a campaign has found, and that few seeds find: one in 51, in one hunt, none of 200 in another."""
 
 
 @contextmanager
 def planted(name: str) -> Iterator[None]:
     """The bug is in the code."""
     with ExitStack() as stack:
-        for target, attribute, instead in BUGS[name]:
+        for target, attribute, instead in {**BUGS, **RARE}[name]:
             stack.enter_context(patch.object(target, attribute, instead))
         yield
 
@@ -129,7 +132,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"how many to try for each bug ({SEEDS})")
     parser.add_argument("--first", type=int, help="the first of them (a random one)")
     parser.add_argument("--jobs", type=int, default=cpu_count() or 1, help="processes (one a core)")
-    parser.add_argument("bugs", nargs="*", metavar="BUG", help="names; all, if none is given")
+    parser.add_argument("bugs", nargs="*", metavar="BUG", help="names; all but the rare ones, if none is given")
     options = parser.parse_args()
     first = secrets.randbelow(FRESH_SEEDS) if options.first is None else options.first
     names = options.bugs or list(BUGS)
