@@ -5,8 +5,8 @@ import pytest
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Trial spins the reactor for each unit test that needs it, pytest-twisted starts it once and lets it run.
+    """Trial spins the reactor for each unit test that needs it; pytest-twisted starts it once and lets it run.
 
-    So trial cannot come second.
+    It does so for the first test that is a function, whatever that needs. So trial cannot come second.
     """
-    items.sort(key=lambda item: "e2e" in item.path.parts)
+    items.sort(key=lambda item: "unit" not in item.path.parts)
