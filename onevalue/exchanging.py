@@ -1,9 +1,10 @@
-"""One exchange of states with a member over HTTP: the request, signed; the answer, bounded and checked.
+"""One exchange of states over HTTP, both sides: the request, signed; the answer to it, bounded and checked.
 
 A thin shell, without decisions: what is said is `exchange`'s form, who is asked is up to `spread`. It must not know
-what a node does with an answer.
+what a node does with an answer. `answer_statement` and `understand_answer` know no HTTP: the simulator calls them too.
 """
 
+from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -28,9 +29,10 @@ from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from onevalue.errors import RemoteProtocolError, UndecipherableError
-from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_statement
+from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_answer, encode_statement
 from onevalue.loglines import shown
 from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
+from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
 from onevalue.spread.core import Exchange
 
@@ -109,15 +111,37 @@ def exchange_states(
             raise RemoteProtocolError(f"the answer has status {response.code}" + (f": {why}" if why else ""))
         signatures = response.headers.getRawHeaders(SIGNATURE_HEADER)
         signature = None if signatures is None else ",".join(signatures)
-        signer.check_answer(signed.get(NONCE_HEADER), signature, body)
-        return _understood(body, contact, signer)
+        return understand_answer(body, signed, signature, contact, signer)
 
     done: Deferred[Statement | None] = requested.addCallback(answered)
     return done
 
 
-def _understood(body: bytes, contact: Contact, signer: Signer) -> Statement | None:
-    """What a member says in an answer whose signature is right."""
+def answer_statement(
+    spread: Spread, signer: Signer, nonce: str | None, signature: str | None, body: bytes, now: float
+) -> tuple[bytes, dict[str, str]]:
+    """What this node answers to a statement that another pushed: the body, and the headers that sign it.
+
+    Raises:
+        UndecipherableError: it should be signed by one of this cluster, and is not; nothing changed.
+        RemoteProtocolError: it is no statement; nothing changed.
+    """
+    signer.check_request(nonce, signature, body)
+    outcome = spread.receive_statement(decode_statement(body), now)
+    answer = encode_answer(spread.statement(), changed=outcome.changed, refused=outcome.refused)
+    return answer, signer.answer(nonce, answer)
+
+
+def understand_answer(
+    body: bytes, signed: Mapping[str, str], signature: str | None, contact: Contact, signer: Signer
+) -> Statement | None:
+    """What a member says in an answer to the request with the headers `signed`; None: it answered as the original does.
+
+    Raises:
+        UndecipherableError: it should be signed by this member, for this request, and is not.
+        RemoteProtocolError: it is no statement.
+    """
+    signer.check_answer(signed.get(NONCE_HEADER), signature, body)
     if contact.original and not body:
         return None
     statement = decode_statement(body)

@@ -8,7 +8,7 @@ import argparse
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from os import cpu_count
@@ -138,11 +138,8 @@ def main() -> int:
     names = options.bugs or list(BUGS)
     missed = 0
     with get_context("spawn").Pool(options.jobs, prepare) as pool:
-        tasks: list[tuple[Callable[..., Any], tuple[str, int, int]]] = [
-            (hunt, (name, first, options.seeds)) for name in names
-        ]
         began = time.monotonic()
-        for result in [pool.apply_async(function, arguments) for function, arguments in tasks]:
+        for result in [pool.apply_async(hunt, (name, first, options.seeds)) for name in names]:
             name, tried, verdict = result.get()
             missed += verdict is None
             how = "NOT FOUND" if verdict is None else f"seed {verdict.scenario.seed}: {verdict.complaint}"

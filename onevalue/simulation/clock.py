@@ -73,19 +73,16 @@ class Clock:
                 continue
             self.now = at
             owner = call.owner
-            if owner is None:
-                call.is_over = True
-                self.steps += 1
-                call.func(*call.args, **call.kwargs)
-            elif owner.is_dead:
-                call.is_over = True
-            elif owner.stalled_until > at:
+            if owner is not None and owner.stalled_until > at and not owner.is_dead:
                 # As a reactor does: first all timers that are due, then what has come meanwhile.
                 self._push(owner.stalled_until, call, rank=_TIMERS_FIRST if call.is_timer else _IN_TURN)
-            else:
-                call.is_over = True
-                self.steps += 1
-                call.func(*call.args, **call.kwargs)
+                continue
+            call.is_over = True
+            if owner is not None and owner.is_dead:
+                continue
+            self.steps += 1
+            call.func(*call.args, **call.kwargs)
+            if owner is not None:
                 if owner.step_s:
                     owner.stalled_until = at + owner.step_s
                 if after is not None:

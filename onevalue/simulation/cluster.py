@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred
 from onevalue.addresses import Placement
 from onevalue.assembly import Parts, World, assemble, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
-from onevalue.config import GOSSIP_PORT_DEFAULT, LAN, SerfSettings, SpreadSettings, SwimSettings
+from onevalue.config import GOSSIP_PORT_DEFAULT, HTTP_PORT_DEFAULT, LAN, SerfSettings, SpreadSettings, SwimSettings
 from onevalue.errors import RemoteProtocolError, UndecipherableError
-from onevalue.exchange import Statement, decode_statement, encode_answer, encode_statement
+from onevalue.exchange import Statement, encode_statement
+from onevalue.exchanging import answer_statement, understand_answer
 from onevalue.journal import IJournal, NullJournal
 from onevalue.node import Node
 from onevalue.options import NodeConfig
@@ -41,7 +42,6 @@ from onevalue.wire.serf_codec import encode_tags
 Known = tuple[Acquaintances, Mapping[str, SerfMember]]
 """Members that a node knows from the start, for SWIM and for Serf."""
 
-HTTP_PORT = 8080
 ADDRESSES_PER_HOST = 1 << 16
 """A host that moves has its next address so much further on."""
 
@@ -218,10 +218,11 @@ class Cluster:
 
     def _config(self, host: Host, join: Sequence[str]) -> NodeConfig:
         address, settings = host.address, self.settings
+        placement = Placement(address, GOSSIP_PORT_DEFAULT, address, GOSSIP_PORT_DEFAULT)
         return NodeConfig(
             name=host.name,
-            placement=Placement(address, GOSSIP_PORT_DEFAULT, address, GOSSIP_PORT_DEFAULT),
-            http=f"tcp:{HTTP_PORT}:interface={address}",
+            placement=placement,
+            http=placement.http_description(HTTP_PORT_DEFAULT),
             join=tuple(join),
             tags={},
             initial=42,
@@ -245,15 +246,11 @@ def _exchange_states(
     body = encode_statement(statement)
     signed = signer.request(body)
 
-    def answered(answer: tuple[int, dict[str, str], bytes]) -> Statement:
+    def answered(answer: tuple[int, dict[str, str], bytes]) -> Statement | None:
         code, headers, told = answer
         if code != 200:
             raise RemoteProtocolError(f"the answer has status {code}")
-        signer.check_answer(signed.get(NONCE_HEADER), headers.get(SIGNATURE_HEADER), told)
-        said = decode_statement(told)
-        if signer.demands_signatures and said.name != exchange.contact.name:
-            raise UndecipherableError("the answer is signed by another")
-        return said
+        return understand_answer(told, signed, headers.get(SIGNATURE_HEADER), exchange.contact, signer)
 
     posted = endpoint.network.post(endpoint, exchange.contact.host, signed, body, EXCHANGE_TIME_MAX_S)
     return posted.addCallback(answered)
@@ -263,14 +260,12 @@ def _notify(
     parts: Parts, signer: Signer, clock: NodeClock, headers: dict[str, str], body: bytes
 ) -> tuple[int, dict[str, str], bytes]:
     """As `web.original` answers POST /notify."""
-    nonce = headers.get(NONCE_HEADER)
+    nonce, signature = headers.get(NONCE_HEADER), headers.get(SIGNATURE_HEADER)
     try:
-        signer.check_request(nonce, headers.get(SIGNATURE_HEADER), body)
+        answer, signed = answer_statement(parts.spread, signer, nonce, signature, body, clock.seconds())
     except UndecipherableError:
         return 403, {}, b""
-    outcome = parts.spread.receive_statement(decode_statement(body), clock.seconds())
-    answer = encode_answer(parts.spread.statement(), changed=outcome.changed, refused=outcome.refused)
-    return 200, signer.answer(nonce, answer), answer
+    return 200, signed, answer
 
 
 def known_to_all(hosts: Sequence[Host]) -> Known:
@@ -280,7 +275,7 @@ def known_to_all(hosts: Sequence[Host]) -> Known:
             host.name,
             to_bytes(host.address),
             GOSSIP_PORT_DEFAULT,
-            encode_tags({HTTP_TAG: f"http:{HTTP_PORT}"}),
+            encode_tags({HTTP_TAG: f"http:{HTTP_PORT_DEFAULT}"}),
             VSN,
             Incarnation(1),
             NodeStatus.ALIVE,

@@ -14,7 +14,7 @@ from typing import TextIO
 
 from twisted.logger import globalLogBeginner
 
-from onevalue.config import LAN, WAN
+from onevalue.options import PROFILES
 from onevalue.simulation.cluster import Settings
 from onevalue.simulation.network import LATENCIES
 from onevalue.simulation.planning import CRASH_AT, WRITE_AT, Outcome, Plan, simulate
@@ -28,8 +28,6 @@ BYTES_BESIDE = 100_000_000
 
 PROGRESS_S = 0.5
 """Real seconds between two lines of progress."""
-
-PROFILES = {"lan": LAN, "wan": WAN}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

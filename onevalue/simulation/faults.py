@@ -165,7 +165,7 @@ class Faults:
 
     def _loss(self) -> None:
         network, before = self._cluster.network, self._scenario.link
-        network.link = before.with_loss(self._rng.uniform(0.1, 0.6))
+        network.link = replace(before, loss=self._rng.uniform(0.1, 0.6))
 
         def over() -> None:
             network.link = before

@@ -7,7 +7,7 @@ It must not know what the bytes mean.
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import exp, log
 from random import Random
 from typing import Any, Protocol
@@ -79,10 +79,6 @@ class Link:
     copies: float = 0.0
     spikes: float = 0.0
     spike_s: float = 0.5
-
-    def with_loss(self, loss: float) -> "Link":
-        """The same with another loss."""
-        return replace(self, loss=loss)
 
 
 class HttpServer(Protocol):

@@ -204,7 +204,7 @@ class _Run:
             return
         if self._plan.plain:
             self._outcome.written_at = self._cluster.clock.now
-            host.node.parts.gossip.send_event(PLAIN_EVENT, b"4711", coalesce=False)
+            host.node.parts.gossip.send_event(PLAIN_EVENT, b"%d" % VALUE, coalesce=False)
             return
 
         def acknowledged(_: object) -> None:

@@ -5,8 +5,9 @@ anything, nor know which faults are made; whoever makes them says when the netwo
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 from onevalue.member import Status
 from onevalue.serf import events as told
@@ -180,11 +181,9 @@ class Referee:
             self._complain(f"a packet of {endpoint.host} has {len(data)} bytes, not {limit} at most")
 
     def _check_bounds(self, node: SimNode) -> None:
-        status = node.parts.serf.status()
-        queues: Sequence[tuple[str, int, int]] = [
-            *((name, length, SERF_QUEUE_MAX) for name, length in _numbers(status["queues"])),
-            ("swim", int(str(_entry(status["swim"], "queue"))), SWIM_QUEUE_MAX),
-        ]
+        status = cast("Mapping[str, Any]", node.parts.serf.status())
+        queues = [(name, length, SERF_QUEUE_MAX) for name, length in status["queues"].items()]
+        queues.append(("swim", status["swim"]["queue"], SWIM_QUEUE_MAX))
         for name, length, bound in queues:
             if length > bound:
                 self._complain(f"the queue {name} of {node.name} has {length} entries, not {bound} at most")
@@ -197,14 +196,6 @@ class Referee:
 
 def _probes(node: SimNode) -> int:
     return node.parts.serf.swim.counters["probes"]
-
-
-def _numbers(queues: object) -> list[tuple[str, int]]:
-    return list(queues.items()) if isinstance(queues, dict) else []
-
-
-def _entry(status: object, name: str) -> object:
-    return status[name] if isinstance(status, dict) else None
 
 
 def _difference(alive: dict[str, str], running: dict[str, str]) -> str:

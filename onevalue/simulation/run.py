@@ -54,6 +54,16 @@ class Verdict:
     digest: int
 
 
+def own_fault(event: Mapping[str, Any]) -> str | None:
+    """What an event of the log says of a fault in the nodes' own code; None if it is of something else."""
+    failure: Failure | None = event.get("log_failure")
+    if failure is not None and failure.check(TimeoutError) is not None:
+        return None  # what a node that stands still may well say, when it leaves
+    if event["log_level"] is not LogLevel.critical and failure is None:
+        return None
+    return "a fault of ours: " + ("" if failure is None else failure.getTraceback())
+
+
 class Run:
     """One run of a scenario; `tell` gets a line for each fault that is made."""
 
@@ -73,11 +83,8 @@ class Run:
         broken: list[str] = []
 
         def look(event: Mapping[str, Any]) -> None:
-            failure: Failure | None = event.get("log_failure")
-            if failure is not None and failure.check(TimeoutError) is not None:
-                return  # what a node that stands still may well say, when it leaves
-            if event["log_level"] is LogLevel.critical or failure is not None:
-                broken.append("a fault of ours: " + ("" if failure is None else failure.getTraceback()))
+            if (fault := own_fault(event)) is not None:
+                broken.append(fault)
 
         complaint: str | None = None
         globalLogPublisher.addObserver(look)  # type: ignore[arg-type]  # an observer

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from twisted.logger import formatEvent, globalLogBeginner
 
+from onevalue.simulation.command import quiet
 from onevalue.simulation.run import Run, Verdict
 from onevalue.simulation.scenario import draw
 
@@ -75,5 +76,5 @@ def again(seed: int, out: TextIO) -> Verdict:
 
 def prepare() -> None:
     """What each process of a campaign begins with: no logs, and little collecting of garbage."""
-    globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
+    quiet()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -6,7 +6,8 @@ Every seed has its own mix, so that faults are also met in pairs and alone. It m
 from dataclasses import dataclass, replace
 from random import Random
 
-from onevalue.config import LAN, LOCAL, WAN, SpreadSettings
+from onevalue.config import SpreadSettings
+from onevalue.options import PROFILES
 from onevalue.simulation.cluster import Settings
 from onevalue.simulation.network import LATENCIES, Link
 
@@ -26,8 +27,6 @@ STYLES = {"quiet": 8, "restarts": 30, "everything": 62}
 
 NODES_MIN, NODES_MAX = 5, 30
 
-PROFILES = {"lan": LAN, "wan": WAN, "local": LOCAL}
-
 KEY = bytes(range(32))
 
 
@@ -39,7 +38,7 @@ class Scenario:
         seed: sets all chance in it.
         nodes: how many hosts.
         seeds: how many of them everybody is told to join.
-        profile: a name in PROFILES.
+        profile: a name in `options.PROFILES`.
         link: what any two hosts have between them until the faults stop.
         encrypted: the cluster has a key.
         compressed: packets and streams are compressed, which takes long.

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 
 from onevalue.errors import UndecipherableError
-from onevalue.exchange import decode_statement, encode_answer
+from onevalue.exchanging import answer_statement
 from onevalue.loglines import LimitedLog
 from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER
 from onevalue.store import (
@@ -83,12 +83,13 @@ class OriginalRoutes:
     def notify(self, request: IRequest) -> bytes:
         """Another of our nodes pushes its statement, and gets this node's."""
         refuse_cross_site(request)
-        nonce, body = _header(request, NONCE_HEADER), request.content.read()
-        self._refuse_unsigned(request, nonce, body)
-        spread = self._context.spread
-        outcome = spread.receive_statement(decode_statement(body), self._context.now)
-        answer = encode_answer(spread.statement(), changed=outcome.changed, refused=outcome.refused)
-        for name, value in self._context.signer.answer(nonce, answer).items():
+        nonce, signature = _header(request, NONCE_HEADER), _header(request, SIGNATURE_HEADER)
+        context, body = self._context, request.content.read()
+        try:
+            answer, headers = answer_statement(context.spread, context.signer, nonce, signature, body, context.now)
+        except UndecipherableError as error:
+            raise self._refusal(request, "statements_unauthenticated", str(error)) from None
+        for name, value in headers.items():
             request.setHeader(name.encode(), value.encode())
         return answer_json_bytes(request, answer)
 
@@ -101,13 +102,6 @@ class OriginalRoutes:
                 "this cluster has a key, and takes states only from nodes that have it (signed POST /notify);"
                 " to write a value, use /set/VALUE or PUT /v1/value",
             )
-
-    def _refuse_unsigned(self, request: IRequest, nonce: str | None, body: bytes) -> None:
-        """Nothing, if the statement is of this cluster. Raises ProblemError, 403."""
-        try:
-            self._context.signer.check_request(nonce, _header(request, SIGNATURE_HEADER), body)
-        except UndecipherableError as error:
-            raise self._refusal(request, "statements_unauthenticated", str(error)) from None
 
     def _refusal(self, request: IRequest, counter: str, detail: str) -> ProblemError:
         """The error to raise, counted and logged."""

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from twisted.internet.defer import TimeoutError  # noqa: A004  # Twisted has its own
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,6 +30,7 @@ from onevalue.simulation.cluster import Cluster, Host, Settings, SimNode
 from onevalue.simulation.faults import CALM_LOSS_MAX
 from onevalue.simulation.network import LATENCIES, Link
 from onevalue.simulation.referee import Complaint, Referee
+from onevalue.simulation.run import own_fault
 from onevalue.spread.admission import GENERATION_LEAP_MAX
 from onevalue.store import Change, State, Value
 from onevalue.types import Generation
@@ -336,11 +337,8 @@ class Game:
 
     def look(self, event: Mapping[str, Any]) -> None:
         """An observer of the log: a fault in the nodes' own code is one, too."""
-        failure: Failure | None = event.get("log_failure")
-        if failure is not None and failure.check(TimeoutError) is not None:
-            return  # what a node that stands still may well say, when it leaves
-        if event["log_level"] is LogLevel.critical or failure is not None:
-            self.faults_of_ours.append("a fault of ours: " + ("" if failure is None else failure.getTraceback()))
+        if (fault := own_fault(event)) is not None:
+            self.faults_of_ours.append(fault)
 
 
 class Life(RuleBasedStateMachine):
@@ -506,7 +504,7 @@ class Life(RuleBasedStateMachine):
     def lose(self, loss: float, pause: float) -> None:
         """The network loses so many packets from now on."""
         network = self._now.cluster.network
-        network.link = network.link.with_loss(loss)
+        network.link = replace(network.link, loss=loss)
         self._is_done(pause)
 
     @rule(what=st.sampled_from(["nodes", "disks", "cuts"]), pause=pauses)
