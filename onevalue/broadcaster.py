@@ -22,6 +22,7 @@ from onevalue.membership import IMembership
 from onevalue.spread import Rumour, Spread
 from onevalue.spread.core import Exchange
 from onevalue.spread.rumour import EVENT_NAME
+from onevalue.store import Condition
 from onevalue.writer import Writer
 
 EXCHANGE_TIME_MAX_S = 2.0
@@ -139,7 +140,7 @@ class Broadcaster(Service):
             for exchange in self._spread.exchanges_to_start():
                 self._start(exchange)
             for state in self._spread.writes_to_make(now):
-                self._writer.write(state.value, if_match=state.tag).addErrback(self._not_raised)
+                self._writer.write(state.value, Condition.of(state.tag)).addErrback(self._not_raised)
         except Exception:  # noqa: BLE001  # the node must go on, whatever one turn stumbled over
             self._failed(Failure(), "spreading")
             faultless = False
@@ -165,7 +166,7 @@ class Broadcaster(Service):
     def _start(self, exchange: Exchange) -> None:
         """Exchange states with a member; spread hears how it ended, within the deadline."""
         # Whatever goes wrong, at once too, must reach spread: else it took the member for busy for ever.
-        under_way = maybeDeferred(self._exchange_states, exchange, self._spread.statement())
+        under_way = maybeDeferred(self._exchange_states, exchange, self._spread.statement_for(exchange))
         under_way.addTimeout(EXCHANGE_TIME_MAX_S, self._reactor)
         self._under_way.append(under_way)
 

@@ -48,7 +48,7 @@ class DebugLine(Service):
                 words.append(f"and {len(members) - len(first)} more")
             self.log.info("Members: {members}", members=" ".join(words))
             current = self._store.current
-            self.log.info("State: Val: {value} Gen: {gen}", value=current.value, gen=current.generation)
+            self.log.info("State: Val: {value} Gen: {gen}", value=shown(current.text.decode()), gen=current.generation)
         except Exception:  # noqa: BLE001  # a LoopingCall ends for good at its first error
             self._failed(Failure())
 

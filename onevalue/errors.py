@@ -4,6 +4,7 @@ OneValueError
 ├── ConfigError              an option, a variable or a file at start is wrong; nothing was started
 ├── JournalError             the durable copy cannot be opened, read or written
 ├── RemoteProtocolError      a peer or a client sent nonsense; nothing changed
+│   ├── TooLargeError        a value is larger than it may be
 │   ├── MislabelledError     what came is of another cluster
 │   └── UndecipherableError  what came is encrypted or signed with no key of ours, or not at all
 ├── KeyChangeError           a key cannot be installed, used or removed; the keyring is as it was
@@ -33,6 +34,10 @@ class JournalError(OneValueError):
 
 class RemoteProtocolError(OneValueError):
     """Bytes or JSON from elsewhere do not mean anything; no state has changed."""
+
+
+class TooLargeError(RemoteProtocolError):
+    """A value is larger than it may be; the message has the limit."""
 
 
 class MislabelledError(RemoteProtocolError):

@@ -4,13 +4,13 @@ A thin shell, without decisions: what is said is `exchange`'s form, who is asked
 what a node does with an answer. `answer_statement` and `understand_answer` know no HTTP: the simulator calls them too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 from urllib.parse import quote
 
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
@@ -35,6 +35,7 @@ from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
 from onevalue.spread.core import Exchange
+from onevalue.store import State
 
 
 def quiet_client(reactor: Any, connect_time_max_s: float) -> HTTPClient:
@@ -84,9 +85,11 @@ def exchange_states(
     Fails if it answered otherwise, or not at all; with UndecipherableError if the answer should be signed by this
     member, for this request, and is not. Cancelling it closes the connection.
     """
-    contact, state = exchange.contact, statement.state
+    contact = exchange.contact
     signed: dict[str, str] = {}  # an original's form has no body to sign
     if contact.original:
+        state = statement.state
+        assert state is not None, "an integer is told in full, and an original is told nothing else"
         path = f"/notify/{state.value}/{state.generation}?notifier={quote(statement.name, safe='')}"
         requested = client.post(_Url.from_text(contact.url + path), allow_redirects=False, unbuffered=True)
     else:
@@ -118,18 +121,35 @@ def exchange_states(
 
 
 def answer_statement(
-    spread: Spread, signer: Signer, nonce: str | None, signature: str | None, body: bytes, now: float
-) -> tuple[bytes, dict[str, str]]:
-    """What this node answers to a statement that another pushed: the body, and the headers that sign it.
+    spread: Spread,
+    signer: Signer,
+    when_durable: Callable[[State], "Deferred[None]"],
+    nonce: str | None,
+    signature: str | None,
+    body: bytes,
+    now: float,
+) -> "Deferred[tuple[bytes, dict[str, str]]]":
+    """Fires with what this node answers to a statement that another pushed: the body, and the headers that sign it.
+
+    At once, unless the other wants to hear when what this node now holds is durable.
 
     Raises:
         UndecipherableError: it should be signed by one of this cluster, and is not; nothing changed.
         RemoteProtocolError: it is no statement; nothing changed.
     """
     signer.check_request(nonce, signature, body)
-    outcome = spread.receive_statement(decode_statement(body), now)
-    answer = encode_answer(spread.statement(), changed=outcome.changed, refused=outcome.refused)
-    return answer, signer.answer(nonce, answer)
+    statement = decode_statement(body)
+    outcome = spread.receive_statement(statement, now)
+    held = spread.held
+
+    def answer(*, durable: bool) -> tuple[bytes, dict[str, str]]:
+        told = spread.answer_to(statement, held, durable=durable)
+        encoded = encode_answer(told, changed=outcome.changed, refused=outcome.refused)
+        return encoded, signer.answer(nonce, encoded)
+
+    if not statement.confirm:
+        return succeed(answer(durable=False))
+    return when_durable(held).addCallbacks(lambda _: answer(durable=True), lambda _: answer(durable=False))
 
 
 def understand_answer(

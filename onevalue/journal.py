@@ -81,6 +81,9 @@ class IJournal(Interface):
     def save_clocks(clocks: LamportClocks) -> None:
         """`clocks` will soon replace the journal's; a later call before takes their place."""
 
+    def when_durable(state: State) -> Deferred[None]:
+        """STUB"""
+
     def history(limit: int) -> Deferred[list[HistoryEntry]]:
         """The accepted states that are durable, newest first, at most `limit`; fails with JournalError."""
 
@@ -198,6 +201,9 @@ class Journal:
     def save_clocks(self, clocks: LamportClocks) -> None:
         """See IJournal."""
         self._later(replace(self._behind, clocks=clocks))
+
+    def when_durable(self, state: State) -> Deferred[None]:  # STUB
+        return succeed(None)
 
     def history(self, limit: int) -> Deferred[list[HistoryEntry]]:
         """See IJournal."""
@@ -379,6 +385,9 @@ class NullJournal:
 
     def save_clocks(self, clocks: LamportClocks) -> None:
         """No effect."""
+
+    def when_durable(self, state: State) -> Deferred[None]:  # STUB
+        return succeed(None)
 
     def history(self, limit: int) -> Deferred[list[HistoryEntry]]:  # noqa: ARG002  # nothing is kept
         """Fires at once with nothing."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from onevalue.errors import JournalError
-from onevalue.store import Source, State, canonical
+from onevalue.store import Source, State
 from onevalue.types import Generation
 
 FILE_NAME = "journal.sqlite"
@@ -342,7 +342,7 @@ def _read_current(connection: sqlite3.Connection) -> State | None:
 
 
 def _row(state: State) -> tuple[int, str, bytes, float, str]:
-    return (state.generation, canonical(state.value).decode(), _bytes(state.origin), state.time, state.tag)
+    return (state.generation, state.text.decode(), _bytes(state.origin), state.time, state.tag)
 
 
 def _state(row: Sequence[object]) -> State:

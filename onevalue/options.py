@@ -29,15 +29,16 @@ from onevalue.config import (
     SpreadSettings,
     SwimSettings,
 )
-from onevalue.errors import ConfigError, LocalProtocolError
+from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from onevalue.keyfile import read_keys
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
-from onevalue.store import VALUE_MAX, VALUE_MIN
+from onevalue.values import VALUE_SIZE_DEFAULT, VALUE_SIZE_MAX, Value, parse_value
 from onevalue.wire.label import LABEL_SIZE_MAX
 from onevalue.wire.serf_codec import encode_tags
 
 NAME_LENGTH_MAX = 128
+CLUSTER_SIZE_MAX = 100_000
 LONGEST_HTTP_TAG = "https:65535"
 _T = TypeVar("_T")
 
@@ -48,6 +49,7 @@ DEFAULTS = {
     "broadcast-interval": "2",
     "debug-interval": "5",
     "join-timeout": "5",
+    "value-size-max": str(VALUE_SIZE_DEFAULT),
 }
 PROFILES = {"lan": LAN, "wan": WAN, "local": LOCAL}
 _SWIM = {each.name: each.default for each in fields(SwimSettings)}
@@ -66,6 +68,8 @@ class NodeConfig:
         join: `HOST[:PORT]` texts.
         tags: Serf tags of this node, without `http`.
         initial: the value at generation 0.
+        value_size_max: bytes of JSON of a value that is written here.
+        cluster_size: of how many nodes a majority is one; None: that is not known.
         data_dir: where the journal lives; None: no journal.
         keys: of the cluster, the primary first; none: nothing is encrypted, unless a keyring was kept.
         label: of the cluster.
@@ -81,7 +85,9 @@ class NodeConfig:
     http: str
     join: tuple[str, ...]
     tags: Mapping[str, str]
-    initial: int
+    initial: Value
+    value_size_max: int
+    cluster_size: int | None
     data_dir: Path | None
     keys: tuple[bytes, ...] = field(repr=False)
     label: bytes
@@ -116,7 +122,19 @@ class Options(usage.Options):
             "initial",
             None,
             None,
-            "The value before anybody writes, an integer of 64 bits; the same on all nodes. [default: 42]",
+            "The value before anybody writes, as JSON; the same on all nodes. [default: 42]",
+        ],
+        [
+            "value-size-max",
+            None,
+            None,
+            "Bytes of JSON of a value that is written here, at most 262144. [default: 65536]",
+        ],
+        [
+            "cluster-size",
+            None,
+            None,
+            "How many nodes there are to be: what ack=majority is reckoned by. [default: none]",
         ],
         [
             "data-dir",
@@ -223,7 +241,9 @@ class Options(usage.Options):
             http=self._checked("http", _endpoint, self._text("http") or placement.http_description(HTTP_PORT_DEFAULT)),
             join=join,
             tags=self._tags(),
-            initial=self._integer("initial", VALUE_MIN, VALUE_MAX),
+            initial=self._initial(),
+            value_size_max=self._integer("value-size-max", 1, VALUE_SIZE_MAX),
+            cluster_size=self._integer("cluster-size", 1, CLUSTER_SIZE_MAX) if self._text("cluster-size") else None,
             data_dir=None if self._flag("no-journal") else self._data_dir(name),
             keys=self._keys(),
             label=self._label(),
@@ -235,6 +255,13 @@ class Options(usage.Options):
             broadcast_interval_s=self._number("broadcast-interval", float, 0.01, 3600.0),
             debug_interval_s=self._number("debug-interval", float, 0.0, 86400.0),
         )
+
+    def _initial(self) -> Value:
+        text = (self._text("initial") or "").encode("utf-8", "surrogateescape")
+        try:
+            return parse_value(text, VALUE_SIZE_MAX)
+        except RemoteProtocolError as error:
+            raise ConfigError(f"--initial: {error}; a text needs quotes, as in '\"v1.2\"'") from None
 
     def _tags(self) -> dict[str, str]:
         tags = dict(self._checked("tag", _tag, each) for each in self._list("tag"))

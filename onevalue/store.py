@@ -10,34 +10,34 @@ It must not know how a state travels, who asks, nor how it is made durable; it h
 """
 
 import hashlib
-import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import TypeAlias, TypeGuard
+from typing import Self, TypeGuard
 
 from onevalue.errors import (
     ConflictError,
     ExhaustedError,
     NotDurableError,
     RemoteProtocolError,
+    TooLargeError,
     WriteRefusedError,
 )
 from onevalue.types import Generation
-
-Value: TypeAlias = "None | bool | int | float | str | list[Value] | dict[str, Value]"
+from onevalue.values import VALUE_SIZE_MAX, Value, canonical, is_integer
 
 GENERATION_MAX = Generation(2**63 - 1)
-VALUE_MIN = -(2**63)
-VALUE_MAX = 2**63 - 1
 ORIGIN_LENGTH_MAX = 256
+
 WAITING_WRITES_MAX = 4096
+"""Own writes that wait for the journal."""
 
+WAITING_SIZE_MAX = 32 * 1024 * 1024
+"""Bytes of canonical JSON of these; each of them may stand in memory some times over."""
 
-def canonical(value: Value) -> bytes:
-    """The one JSON text of a value: sorted keys, no white space, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+_TAG = re.compile(r"(0|[1-9][0-9]{0,18})-[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class State:
 
     Attributes:
         generation: 0 .. 2**63-1; counts the writes that this one stands upon.
-        value: any JSON value; at present nodes admit integers of 64 bits only.
+        value: any JSON value within the bounds of `values`.
         origin: the name of the node where it was written, "" if not known.
         time: when it was written, seconds since 1970 by the origin's wall clock, 0.0 if not known.
     """
@@ -61,12 +61,22 @@ class State:
         """The place in the total order: generation; then integers by size, below all else; then canonical JSON."""
         if isinstance(self.value, int) and not isinstance(self.value, bool):
             return (self.generation, 0, self.value, b"")
-        return (self.generation, 1, 0, canonical(self.value))
+        return (self.generation, 1, 0, self.text)
+
+    @cached_property
+    def text(self) -> bytes:
+        """The canonical JSON of the value."""
+        return canonical(self.value)
+
+    @property
+    def is_integer(self) -> bool:
+        """The value is one that the original program could hold, too."""
+        return is_integer(self.value)
 
     @cached_property
     def tag(self) -> str:
         """The name of the state, also its ETag: generation, a dash, 16 hex digits of SHA-256 of the value."""
-        return f"{self.generation}-{hashlib.sha256(canonical(self.value)).hexdigest()[:16]}"
+        return f"{self.generation}-{hashlib.sha256(self.text).hexdigest()[:16]}"
 
     def __eq__(self, other: object) -> bool:
         return self.order == other.order if isinstance(other, State) else NotImplemented
@@ -86,7 +96,7 @@ class State:
 
 
 def state_from_json(obj: object) -> State:
-    """The state that a peer's JSON object means.
+    """The state that a peer's JSON object means, as `values.parse_json` read it.
 
     Raises:
         RemoteProtocolError: it is no object, a field is missing, of the wrong type or out of range.
@@ -97,13 +107,28 @@ def state_from_json(obj: object) -> State:
     origin, time = obj.get("origin", ""), obj.get("time", 0.0)
     if not _is_integer(generation, 0, GENERATION_MAX):
         raise RemoteProtocolError(f"generation must be an integer from 0 to {GENERATION_MAX}")
-    if not _is_integer(value, VALUE_MIN, VALUE_MAX):
-        raise RemoteProtocolError("value must be an integer of 64 bits")
+    if "value" not in obj:
+        raise RemoteProtocolError("a state has a value")
     if not is_text(origin, ORIGIN_LENGTH_MAX):
         raise RemoteProtocolError(f"origin must be a text of at most {ORIGIN_LENGTH_MAX} characters")
     if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time < 2**53:
         raise RemoteProtocolError("time must be a number of seconds since 1970")
-    return State(Generation(generation), value, origin, float(time))
+    state = State(Generation(generation), value, origin, float(time))
+    if len(state.text) > VALUE_SIZE_MAX:
+        raise TooLargeError(f"a value has at most {VALUE_SIZE_MAX} bytes of canonical JSON, not {len(state.text)}")
+    return state
+
+
+def generation_of(tag: object) -> Generation:
+    """The generation of the state that has this tag.
+
+    Raises:
+        RemoteProtocolError: it is no tag.
+    """
+    found = _TAG.fullmatch(tag) if isinstance(tag, str) else None
+    if found is None or int(found[1]) > GENERATION_MAX:
+        raise RemoteProtocolError("a tag is a generation, a dash and 16 hex digits in lower case")
+    return Generation(int(found[1]))
 
 
 def is_text(obj: object, length_max: int) -> TypeGuard[str]:
@@ -140,6 +165,34 @@ class Change:
     source: Source
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a writer demands of the state that it writes upon (RFC 9110, 13.1).
+
+    Attributes:
+        match: its tag must be one of these; None: any state will do.
+        none_match: its tag must be none of these.
+        no_state: no state will do, because there always is one (`If-None-Match: *`).
+    """
+
+    match: tuple[str, ...] | None = None
+    none_match: tuple[str, ...] = ()
+    no_state: bool = False
+
+    @classmethod
+    def of(cls, tag: str) -> Self:
+        """The very state with this tag."""
+        return cls((tag,))
+
+    def refuses(self, state: State) -> str | None:
+        """Why not upon this state, a clause; None: it may be."""
+        if self.no_state:
+            return "there is always a value"
+        if self.match is not None and state.tag not in self.match:
+            return f"the state is {state.tag}, not {' or '.join(self.match) or 'one that a write may name'}"
+        return f"the state is {state.tag}" if state.tag in self.none_match else None
+
+
 @dataclass(eq=False)
 class Write:
     """An own write that waits until it is durable.
@@ -150,7 +203,7 @@ class Write:
     """
 
     state: State
-    if_match: str | None
+    condition: Condition | None
     done: Callable[["Write"], None]
     error: WriteRefusedError | None = None
     in_flight: bool = field(default=False, repr=False)
@@ -169,6 +222,7 @@ class Store:
     def __init__(self, initial: State) -> None:
         self._current = initial
         self._waiting: list[Write] = []
+        self._waiting_size = 0  # bytes of their values
         self._observers: list[Observer] = []
 
     @property
@@ -199,7 +253,7 @@ class Store:
         origin: str,
         time: float,
         done: Callable[[Write], None],
-        if_match: str | None = None,
+        condition: Condition | None = None,
     ) -> Write:
         """An own write of `value` stands behind all that wait; `head` is its state. Nobody sees it yet.
 
@@ -208,22 +262,27 @@ class Store:
             origin: the name of this node.
             time: the wall clock, seconds since 1970.
             done: told once how the write ended; see Write.
-            if_match: the tag that `head` must have, or None.
+            condition: what is demanded of `head`.
 
         Raises:
-            ConflictError: `head` has another tag than `if_match`; nothing changed.
+            ConflictError: `head` is not what is demanded; nothing changed.
             ExhaustedError: `head` has the largest generation; nothing changed.
-            NotDurableError: WAITING_WRITES_MAX writes wait already; nothing changed.
+            NotDurableError: WAITING_WRITES_MAX writes, or WAITING_SIZE_MAX bytes of them, wait already; nothing
+                changed.
         """
         base = self.head
-        if if_match is not None and if_match != base.tag:
-            raise ConflictError(f"the state is {base.tag}, not {if_match}")
+        refusal = None if condition is None else condition.refuses(base)
+        if refusal is not None:
+            raise ConflictError(refusal)
         if base.generation >= GENERATION_MAX:
             raise ExhaustedError("the generation is the largest that there is")
         if len(self._waiting) >= WAITING_WRITES_MAX:
             raise NotDurableError(f"{WAITING_WRITES_MAX} writes wait for the journal already")
-        write = Write(State(Generation(base.generation + 1), value, origin, time), if_match, done)
+        write = Write(State(Generation(base.generation + 1), value, origin, time), condition, done)
+        if self._waiting_size + len(write.state.text) > WAITING_SIZE_MAX:
+            raise NotDurableError(f"{self._waiting_size} bytes of writes wait for the journal already")
         self._waiting.append(write)
+        self._waiting_size += len(write.state.text)
         return write
 
     def begin_commit(self) -> list[State]:
@@ -241,13 +300,14 @@ class Store:
         A write that was overtaken during the commit waits on, for the next one.
         """
         if error is not None:
-            failed, self._waiting = self._waiting, []
+            failed = self._waiting
+            self._wait([])
             for write in failed:
                 write.error = NotDurableError(error)
         else:
             failed = []
         done = [write for write in self._waiting if write.in_flight]
-        self._waiting = [write for write in self._waiting if not write.in_flight]
+        self._wait([write for write in self._waiting if not write.in_flight])
         if done:
             self._advance(max(write.state for write in done), Source.SET)
         for write in failed + done:
@@ -256,7 +316,7 @@ class Store:
     def give_up_waiting(self, error: str) -> None:
         """The writes that are not in flight have failed; those that are wait on for the end of their commit."""
         lost = [write for write in self._waiting if not write.in_flight]
-        self._waiting = [write for write in self._waiting if write.in_flight]
+        self._wait([write for write in self._waiting if write.in_flight])
         for write in lost:
             write.error = NotDurableError(error)
         for write in lost:
@@ -265,7 +325,8 @@ class Store:
     def merge(self, state: State, source: Source) -> bool:
         """`current` is the larger of itself and `state`; True if that is a change.
 
-        If `state` overtakes `head`, the waiting writes are numbered anew above it, and the conditional ones fail.
+        If `state` overtakes `head`, the waiting writes are numbered anew above it; conditional ones fail, unless they
+        would have been made upon it too.
         Commutative, associative, idempotent; no bound relative to the present generation (that is `spread`'s).
         """
         if not self._current < state:
@@ -279,21 +340,26 @@ class Store:
         return True
 
     def _rebase(self, base: State) -> list[Write]:
-        """Number the waiting writes anew above `base`; returns those that cannot be: conditional ones, or no room."""
-        waiting, self._waiting, lost = self._waiting, [], []
-        for write in waiting:
-            if write.if_match is not None:
+        """Number the waiting writes anew above `base`; returns those that cannot be: refused, or for want of room."""
+        upon, kept, lost = base, [], []
+        for write in self._waiting:
+            if write.condition is not None and write.condition.refuses(upon) is not None:
                 write.error = ConflictError(f"state {base.tag} came first")
                 lost.append(write)
-            elif self.head.generation >= GENERATION_MAX or base.generation >= GENERATION_MAX:
+            elif upon.generation >= GENERATION_MAX:
                 write.error = ExhaustedError("the generation is the largest that there is")
                 lost.append(write)
             else:
-                above = max(base.generation, self.head.generation)
-                write.state = replace(write.state, generation=Generation(above + 1))
+                upon = write.state = replace(write.state, generation=Generation(upon.generation + 1))
                 write.in_flight = False
-                self._waiting.append(write)
+                kept.append(write)
+        self._wait(kept)
         return lost
+
+    def _wait(self, waiting: list[Write]) -> None:
+        """These are the writes that wait now."""
+        self._waiting = waiting
+        self._waiting_size = sum(len(write.state.text) for write in waiting)
 
     def _advance(self, state: State, source: Source) -> None:
         if not self._current < state:

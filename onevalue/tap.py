@@ -23,6 +23,7 @@ from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.inquiries import Keep
 from onevalue.journal import NullJournal, open_journal
 from onevalue.keyfile import KeyringFile, choose_keys
+from onevalue.loglines import shown
 from onevalue.node import Node
 from onevalue.options import NodeConfig, Options
 from onevalue.signing import Signer
@@ -106,6 +107,8 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
             version=__version__,
             started_s=reactor.seconds(),
             exposure=exposed,
+            value_size_max=config.value_size_max,
+            cluster_size=config.cluster_size,
         ),
     )
     debug = DebugLine(reactor=reactor, store=parts.store, membership=parts.gossip, interval_s=config.debug_interval_s)
@@ -137,7 +140,7 @@ def _say_who(config: NodeConfig, targets: Sequence[str], state: State) -> None:
         version=__version__,
         name=config.name,
         at=host_port(placement.advertise_host, placement.advertise_port),
-        value=state.value,
+        value=shown(state.text.decode()),
         generation=state.generation,
         where="nowhere (--no-journal)" if config.data_dir is None else f"in {config.data_dir.absolute()}",
         join=", ".join(targets[:TARGETS_SHOWN_MAX]) or "nobody",

@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 from onevalue.errors import NotDurableError, NotReadyError, WriteRefusedError
 from onevalue.journal import IJournal
 from onevalue.spread import Spread
-from onevalue.store import Source, State, Store, Value, Write
+from onevalue.store import Condition, Source, State, Store, Write
+from onevalue.values import Value
 
 
 class Writer:
@@ -61,7 +62,7 @@ class Writer:
         """
         self._closed = True
 
-    def write(self, value: Value, if_match: str | None = None) -> Deferred[State]:
+    def write(self, value: Value, condition: Condition | None = None) -> Deferred[State]:
         """Fires with the state of the write when it is durable and merged.
 
         Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it, but for one
@@ -81,7 +82,7 @@ class Writer:
                 origin=self._spread.name,
                 time=self._wall_clock(),
                 done=lambda write: _finish(done, write),
-                if_match=if_match,
+                condition=condition,
             )
         except WriteRefusedError as error:
             return fail(error)

@@ -12,8 +12,9 @@ from onevalue.exchange import Statement
 from onevalue.member import Member, Status
 from onevalue.spread import Rumour, Spread
 from onevalue.spread.core import Exchange
-from onevalue.store import Source, State, Store, Value, Write
+from onevalue.store import Source, State, Store, Write
 from onevalue.types import Generation
+from onevalue.values import Value
 
 TURNS_MAX = 10_000
 

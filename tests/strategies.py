@@ -6,8 +6,9 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from onevalue.store import GENERATION_MAX, VALUE_MAX, VALUE_MIN, State, Value
+from onevalue.store import GENERATION_MAX, State
 from onevalue.types import Generation
+from onevalue.values import VALUE_MAX, VALUE_MIN, Value
 
 LAW = settings(database=None, deadline=None, max_examples=200)
 """For a law of one call."""
@@ -16,13 +17,13 @@ LONG_LAW = settings(database=None, deadline=None, max_examples=150, stateful_ste
 """For a law over many steps."""
 
 integers = st.integers(VALUE_MIN, VALUE_MAX)
-"""The values that nodes admit at present."""
+"""The values that an original program can hold."""
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 """Text that UTF-8 can express."""
 
 values: st.SearchStrategy[Value] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none() | st.booleans() | integers | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
@@ -31,8 +32,8 @@ values: st.SearchStrategy[Value] = st.recursive(
 generations = st.integers(0, GENERATION_MAX).map(Generation) | st.integers(0, 3).map(Generation)
 """All generations, and often small ones, so that some are equal."""
 
-states = st.builds(State, generations, integers | st.integers(0, 3), texts, st.floats(0, 2.0**52))
-"""States that nodes admit at present; often with equal generations."""
+states = st.builds(State, generations, integers | st.integers(0, 3) | values, texts, st.floats(0, 2.0**52))
+"""States of all kinds, often with equal generations and small integers."""
 
 any_states = st.builds(State, generations, values)
 """States of all kinds of JSON values."""

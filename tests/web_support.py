@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SpreadSettings
+from onevalue.errors import JournalError
 from onevalue.journal import NullJournal
 from onevalue.signing import Signer
 from onevalue.spread import Spread
@@ -40,11 +41,23 @@ class SlowJournal(NullJournal):
 
     def __init__(self) -> None:
         self.commits: list[Deferred[None]] = []
+        self.waits: list[Deferred[None]] = []
 
     def append(self, states: Sequence[State], source: Source) -> Deferred[None]:  # noqa: ARG002  # nothing is kept
         """See IJournal."""
         self.commits.append(Deferred())
         return self.commits[-1]
+
+    def when_durable(self, state: State) -> Deferred[None]:  # noqa: ARG002  # likewise
+        """See IJournal."""
+        self.waits.append(Deferred())
+        return self.waits[-1]
+
+    def end_waits(self, trouble: str | None = None) -> None:
+        """All who wait know that it is durable, or why it is not."""
+        waits, self.waits = self.waits, []
+        for wait in waits:
+            wait.callback(None) if trouble is None else wait.errback(JournalError(trouble))
 
 
 @dataclass(frozen=True)
@@ -111,10 +124,14 @@ class Wire(StringTransport):
 
 
 class WebNode:
-    """One node. Its time stands still unless the test advances `clock`."""
+    """One node, `more` of whose Context is said. Its time stands still unless the test advances `clock`."""
 
     def __init__(
-        self, journal: NullJournal | None = None, state: State | None = None, envelope: Envelope | None = None
+        self,
+        journal: NullJournal | None = None,
+        state: State | None = None,
+        envelope: Envelope | None = None,
+        **more: Any,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -142,6 +159,7 @@ class WebNode:
             version="1.2.3",
             started_s=990.0,
             exposure=["gossip on 10.0.0.1:7946 is unencrypted"],
+            **more,
         )
         self.site = make_site(self.clock, self.context)
 

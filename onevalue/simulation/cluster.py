@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from onevalue.addresses import Placement
 from onevalue.assembly import Parts, World, assemble, make_node
@@ -34,6 +34,7 @@ from onevalue.store import State
 from onevalue.swim.address import to_bytes
 from onevalue.swim.members import Acquaintances, MemberRecord
 from onevalue.types import Incarnation
+from onevalue.values import VALUE_SIZE_DEFAULT
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.keyring import Keyring
 from onevalue.wire.messages import NodeStatus
@@ -179,7 +180,7 @@ class Cluster:
             exchange_states=partial(_exchange_states, endpoint, signer),
         )
         parts = assemble(self._config(host, join), world)
-        endpoint.http = partial(_notify, parts, signer, clock)
+        endpoint.http = partial(_notify, parts, signer, journal, clock)
         node = SimNode(host.name, clock, endpoint, parts, make_node(parts, world), self.clock.now)
         host.node = node
         if known is not None:
@@ -226,6 +227,8 @@ class Cluster:
             join=tuple(join),
             tags={},
             initial=42,
+            value_size_max=VALUE_SIZE_DEFAULT,
+            cluster_size=None,
             data_dir=None,
             keys=settings.keys,
             label=b"",
@@ -257,15 +260,17 @@ def _exchange_states(
 
 
 def _notify(
-    parts: Parts, signer: Signer, clock: NodeClock, headers: dict[str, str], body: bytes
-) -> tuple[int, dict[str, str], bytes]:
+    parts: Parts, signer: Signer, journal: IJournal, clock: NodeClock, headers: dict[str, str], body: bytes
+) -> "Deferred[tuple[int, dict[str, str], bytes]]":
     """As `web.original` answers POST /notify."""
     nonce, signature = headers.get(NONCE_HEADER), headers.get(SIGNATURE_HEADER)
     try:
-        answer, signed = answer_statement(parts.spread, signer, nonce, signature, body, clock.seconds())
+        answering = answer_statement(
+            parts.spread, signer, journal.when_durable, nonce, signature, body, clock.seconds()
+        )
     except UndecipherableError:
-        return 403, {}, b""
-    return 200, signed, answer
+        return succeed((403, {}, b""))
+    return answering.addCallback(lambda answer: (200, answer[1], answer[0]))
 
 
 def known_to_all(hosts: Sequence[Host]) -> Known:

@@ -84,8 +84,8 @@ class Link:
 class HttpServer(Protocol):
     """What answers `POST /notify` on a node."""
 
-    def __call__(self, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the answer."""
+    def __call__(self, headers: dict[str, str], body: bytes) -> "Deferred[tuple[int, dict[str, str], bytes]]":
+        """Fires with status, headers and body of the answer."""
 
 
 @dataclass(eq=False)
@@ -282,7 +282,9 @@ class Network:
                 self._clock.call(0.0, endpoint.clock, answer, endpoint, endpoint.http)
 
         def answer(endpoint: Endpoint, http: HttpServer) -> None:
-            told = http(headers, body)
+            http(headers, body).addCallback(send, endpoint)
+
+        def send(told: tuple[int, dict[str, str], bytes], endpoint: Endpoint) -> None:
             endpoint.http_bytes += len(told[2])
             self._carry(host, sender.host, sender.clock, lambda: _fire(done, told), deadline, trips=1)
 

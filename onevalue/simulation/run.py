@@ -18,7 +18,8 @@ from onevalue.simulation.cluster import Cluster, Host, SimNode
 from onevalue.simulation.faults import Faults
 from onevalue.simulation.referee import Complaint, Referee
 from onevalue.simulation.scenario import Scenario
-from onevalue.store import State, Value
+from onevalue.store import Condition, State
+from onevalue.values import Value
 
 SETTLE_S: Mapping[str, float] = {"local": 150.0, "lan": 150.0, "wan": 400.0}
 """Virtual seconds after the last fault within which all must agree, by profile."""
@@ -176,8 +177,12 @@ class Run:
             self._referee.acknowledged(node, host, state, known)
 
         # As from a client: in a turn of its own.
-        node.clock.callLater(0, self._call, node, value, node.current.tag if conditional else None, acknowledged)
+        node.clock.callLater(
+            0, self._call, node, value, Condition.of(node.current.tag) if conditional else None, acknowledged
+        )
 
-    def _call(self, node: SimNode, value: Value, if_match: str | None, acknowledged: Callable[[State], None]) -> None:
-        writing = node.parts.writer.write(value, if_match)
+    def _call(
+        self, node: SimNode, value: Value, condition: Condition | None, acknowledged: Callable[[State], None]
+    ) -> None:
+        writing = node.parts.writer.write(value, condition)
         writing.addCallbacks(acknowledged, lambda failure: failure.trap(WriteRefusedError) and None)

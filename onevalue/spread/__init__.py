@@ -3,6 +3,7 @@
 `core.Spread` is the one entry; the other files carry one idea each.
 """
 
-from onevalue.spread.core import PushOutcome, Rumour, Spread
+from onevalue.spread.core import PushOutcome, Spread
+from onevalue.spread.outgoing import Rumour
 
 __all__ = ["PushOutcome", "Rumour", "Spread"]

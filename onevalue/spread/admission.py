@@ -4,7 +4,8 @@
 one bad message must not use up all generations and freeze the value for good.
 """
 
-from onevalue.store import GENERATION_MAX, State
+from onevalue.store import GENERATION_MAX
+from onevalue.types import Generation
 
 GENERATION_LEAP_MAX = 2**32
 """A pushed state may be at most this many generations ahead of ours."""
@@ -13,17 +14,17 @@ PULLED_GENERATION_MAX = GENERATION_MAX - GENERATION_LEAP_MAX
 """A pulled state may have at most this generation, so that 2**32 writes remain whatever we learn."""
 
 
-def refuse_pushed(state: State, current: State) -> str | None:
-    """Why a state that somebody sent us unasked is not merged, or None if it may be."""
-    if not 0 <= state.generation <= GENERATION_MAX:
-        return f"generation {state.generation} is not from 0 to {GENERATION_MAX}"
-    if state.generation > current.generation + GENERATION_LEAP_MAX:
-        return f"generation {state.generation} is more than {GENERATION_LEAP_MAX} ahead of ours"
+def refuse_pushed(generation: Generation, ours: Generation) -> str | None:
+    """Why a state of this generation, sent or announced unasked, is not taken, or None if it may be."""
+    if not 0 <= generation <= GENERATION_MAX:
+        return f"generation {generation} is not from 0 to {GENERATION_MAX}"
+    if generation > ours + GENERATION_LEAP_MAX:
+        return f"generation {generation} is more than {GENERATION_LEAP_MAX} ahead of ours"
     return None
 
 
-def refuse_pulled(state: State) -> str | None:
-    """Why a state that we asked a member for is not merged, or None if it may be."""
-    if state.generation > PULLED_GENERATION_MAX:
-        return f"generation {state.generation} would leave no room for writes"
+def refuse_pulled(generation: Generation) -> str | None:
+    """Why a state of this generation, which we asked a member for, is not taken, or None if it may be."""
+    if generation > PULLED_GENERATION_MAX:
+        return f"generation {generation} would leave no room for writes"
     return None

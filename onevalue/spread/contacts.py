@@ -80,10 +80,23 @@ class Contacts:
         """Some member may be an original program, which never says what it holds when asked."""
         return any(contact.original for contact in self._contacts.values())
 
-    def pick(self, count: int, now: float) -> list[Contact]:
-        """Up to `count` random contacts that answer, and beside them a plain member whose trial is due."""
-        answering = [c for c in self._contacts.values() if self._answers(c) and c.name not in self._in_flight]
-        due = [c for c in self._contacts.values() if self._trial_due(c, now)]
+    def own_names(self) -> list[str]:
+        """The other members that are our own nodes, by their tag, also those that say that they cannot be asked."""
+        return [m.name for m in self._seen.values() if m.name != self._name and HTTP_TAG in m.tags and m.is_present]
+
+    @property
+    def originals(self) -> int:
+        """How many members answer as the original program does."""
+        return len(self._confirmed)
+
+    def pick(self, count: int, now: float, *, originals: bool = True) -> list[Contact]:
+        """Up to `count` random contacts that answer, and beside them a plain member whose trial is due.
+
+        Without `originals`, only of our own nodes.
+        """
+        able = [c for c in self._contacts.values() if originals or not c.original]
+        answering = [c for c in able if self._answers(c) and c.name not in self._in_flight]
+        due = [c for c in able if self._trial_due(c, now)]
         picks = self._rng.sample(answering, min(count, len(answering)))
         trials = self._rng.sample(due, min(PLAIN_TRIALS_PER_ROUND, len(due)))
         for contact in trials:

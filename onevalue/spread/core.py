@@ -14,22 +14,19 @@ from dataclasses import dataclass, replace
 
 from onevalue.config import SpreadSettings
 from onevalue.errors import RemoteProtocolError
-from onevalue.exchange import Statement
+from onevalue.exchange import Statement, state_told
 from onevalue.member import Member, UserEvent
 from onevalue.spread.admission import refuse_pulled, refuse_pushed
+from onevalue.spread.confirming import Confirmed, Confirming
 from onevalue.spread.contacts import Contact, Contacts
+from onevalue.spread.fetching import Fetching
 from onevalue.spread.learning import Learning
-from onevalue.spread.rumour import (
-    EVENT_NAME,
-    TokenBucket,
-    decode_event,
-    encode_event,
-    targets_of_head,
-    targets_of_origin,
-)
+from onevalue.spread.outgoing import Outgoing, Rumour
+from onevalue.spread.rumour import EVENT_NAME, Announced, decode_event
 from onevalue.spread.ties import TieWatch
-from onevalue.store import Change, Source, State, Store, Value, canonical
-from onevalue.types import Rng
+from onevalue.store import Change, Source, State, Store
+from onevalue.types import Generation, Rng
+from onevalue.values import Value, canonical
 
 PULLS_AFTER_REFUSAL = 2
 """After a refused push, this many members are asked: if the cluster is really that far ahead, they say so."""
@@ -38,17 +35,13 @@ PULL_PAUSE_S = 1.0
 """Refused pushes lead to such questions at most this often, whoever floods us."""
 
 COUNTERS = (
-    *("states_refused", "events_malformed", "events_sent", "exchanges", "failures"),
+    *("states_refused", "events_malformed", "events_sent", "exchanges", "failures", "fetches", "originals_skipped"),
     *("answers_unauthenticated", "statements_unauthenticated", "originals_refused"),
 )
 """What is counted. The second line is of the shells, which check who speaks before spread hears of it."""
 
 QUERY_ANSWER_SIZE_MAX = 768
 """Bytes of the answer to a query: with names and numbers around it, it must fit a packet, relayed too."""
-
-DIRECT_COPIES_BURST = 256
-"""Direct copies that leave in one go, as many as there are of one event among 16,000 members; the rest follows at the
-bounded rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +54,14 @@ class PushOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """States are to be exchanged with this member over HTTP; ends with `answered` or `failed`."""
+    """States are to be exchanged with this member over HTTP; ends with `answered` or `failed`.
+
+    With `confirm` the member is to answer when what it then holds is durable.
+    """
 
     contact: Contact
     source: Source
-
-
-@dataclass(frozen=True, slots=True)
-class Rumour:
-    """A value event is to leave.
-
-    Attributes:
-        payload: of an own event to make, which goes into the value slot of gossip too; else None.
-        raw: the event of another node, which goes on into the value slot as the same bytes; else None.
-            With neither, the newest value event goes to `direct` only: a later slice of its copies.
-        direct: members that get a copy at once.
-    """
-
-    payload: bytes | None
-    raw: bytes | None
-    direct: tuple[Member, ...]
+    confirm: bool = False
 
 
 class Spread:
@@ -104,15 +85,12 @@ class Spread:
         self._contacts = Contacts(name, settings, rng)
         self._learning = Learning(settings)
         self._ties = TieWatch(settings.tie_patience_s)
+        self._fetching = Fetching(rng)
+        self._confirming = Confirming(rng)
         self._wanted: list[Exchange] = []
         self._questions: dict[str, None] = {}  # members of whom learning asks now
         self._next_pull = 0.0
-        self._own: State | None = None  # the newest own state, while its event has not left
-        self._events = TokenBucket(settings.events_per_s, settings.events_burst)
-        self._event_wait: float | None = None
-        self._copies = TokenBucket(settings.direct_copies_per_s, DIRECT_COPIES_BURST)
-        self._copies_wait: float | None = None
-        self._newest: Rumour | None = None  # the newest event, with the members that still get a copy
+        self._outgoing = Outgoing(name, settings, rng)
         store.observe(self._changed)
 
     # What this node is ----------------------------------------------------------------------------------------------
@@ -132,9 +110,29 @@ class Spread:
         deadline = self._learning.deadline
         return 0.0 if deadline is None else max(0.0, deadline - now)
 
-    def statement(self) -> Statement:
-        """What this node says of itself to another."""
-        return Statement(self.name, self.learning, self._store.current)
+    def statement(self, *, whole: bool = False) -> Statement:
+        """What this node says of itself to another; a large value only if the `whole` is wanted."""
+        return Statement(self.name, self.learning, *state_told(self._store.current, whole=whole))
+
+    def statement_for(self, exchange: Exchange) -> Statement:
+        """What this node says in an exchange that it begins."""
+        return replace(self.statement(whole=exchange.confirm), confirm=exchange.confirm)
+
+    @property
+    def held(self) -> State:
+        """What this node holds."""
+        return self._store.current
+
+    def answer_to(self, statement: Statement, held: State, *, durable: bool = False) -> Statement:
+        """What this node answers to a statement: the whole state, unless the other has the same or a higher generation.
+
+        Args:
+            statement: of another, which was received before.
+            held: what this node held then.
+            durable: it is on the disk here, and the other has asked for that.
+        """
+        lacks = statement.generation <= held.generation and statement.tag != held.tag
+        return Statement(self.name, self.learning, *state_told(held, whole=lacks), durable=durable)
 
     def answer_query(self, payload: bytes) -> bytes:  # noqa: ARG002  # nothing is asked but the state
         """What this node says to a query named as the value event: its state, as JSON of QUERY_ANSWER_SIZE_MAX bytes.
@@ -175,38 +173,49 @@ class Spread:
         self.wake()
 
     def receive_statement(self, statement: Statement, now: float) -> PushOutcome:
-        """Another of our nodes pushed its state with POST /notify."""
-        return self._receive_push(statement.state, now)
+        """Another of our nodes pushed its state with POST /notify, or told its tag, and then it may be fetched."""
+        if statement.state is not None:
+            return self._receive_push(statement.state, now)
+        refused = self._refuse(statement.generation, now)
+        if refused is None:
+            self._hear_of(statement.tag, [statement.name], Source.NOTIFY, now)
+        return PushOutcome(changed=False, refused=refused)
 
     def receive_original(self, state: State, now: float) -> PushOutcome:
         """Somebody pushed a state in the original's way, without saying who it is: the name it gives proves nothing."""
         outcome = self._receive_push(state, now)
-        self._ties.original_pushed(state, self._store.current, now)
+        if self._store.current.is_integer:  # else no generation of ours would teach an original our value
+            self._ties.original_pushed(state, self._store.current, now)
         self.wake()
         return outcome
 
     def receive_events(self, events: Sequence[UserEvent], now: float) -> None:
         """Value events came: one by gossip, or those of a push/pull together, which are merged as one maximum."""
-        admitted: list[tuple[State, UserEvent]] = []
+        states: list[tuple[State, UserEvent]] = []
+        announced: list[tuple[Announced, UserEvent]] = []
         for event in events:
             if event.name != EVENT_NAME:
                 continue
             try:
-                state = decode_event(event.payload)
+                told = decode_event(event.payload)
             except RemoteProtocolError:
                 self.counters["events_malformed"] += 1
                 continue
-            if self._refuse(state, now) is None:
-                admitted.append((state, event))
-        if not admitted:
-            return
-        state, event = max(admitted, key=lambda pair: pair[0].order)
-        self._store.merge(state, Source.EVENT)
+            if self._refuse(told.generation, now) is not None:
+                continue
+            if isinstance(told, State):
+                states.append((told, event))
+            else:
+                announced.append((told, event))
         # DEPARTURE (newest-only): Serf relays all events; here one that has been overtaken is dropped.
-        if event.relay_wanted and state == self._store.current:
-            targets = targets_of_head(self._members, self.name, self._settings.direct_members_max)
-            self._newest = Rumour(None, event.raw, tuple(targets))
-            self.wake()
+        if states:
+            state, event = max(states, key=lambda pair: pair[0].order)
+            self._store.merge(state, Source.EVENT)
+            if state == self._store.current:
+                self._relay(event)
+        for news, event in sorted(announced, key=lambda pair: pair[0].generation)[-1:]:
+            if self._hear_of(news.tag, [news.origin], Source.EVENT, now):
+                self._relay(event)
 
     def answered(self, exchange: Exchange, statement: Statement | None, now: float) -> None:
         """A member answered with its statement, or, None, as the original program does: with 200 and no state."""
@@ -217,14 +226,12 @@ class Spread:
         self._end(exchange)
         if statement is None:
             self._contacts.confirm_original(contact)
-        elif refuse_pulled(statement.state) is None:
-            self._store.merge(statement.state, Source.JOIN if self.learning else exchange.source)
-            self._learning.answered(contact, learning=statement.learning, now=now)
+        elif refuse_pulled(statement.generation) is None:
+            self._learn(statement, Source.JOIN if self.learning else exchange.source, contact, now)
         else:
             self.counters["states_refused"] += 1
             self._learning.failed(contact, now)  # what it knows has not reached us
-        self._settle(now)
-        self.wake()
+        self._over(contact, None if statement is None else statement.tag, now)
 
     def failed(self, exchange: Exchange, now: float) -> None:
         """A member did not answer in time, or with nonsense."""
@@ -232,18 +239,52 @@ class Spread:
         self.counters["failures"] += 1
         self._contacts.doubt_original(exchange.contact)
         self._learning.failed(exchange.contact, now)
-        self._settle(now)
+        self._over(exchange.contact, None, now)
+
+    def confirm(
+        self, state: State, needed: int, *, by_all: bool, until: float, done: Callable[[Confirmed], None]
+    ) -> None:
+        """Other members are asked to hold an own write durably; see `confirming.Confirming.begin`.
+
+        Args:
+            state: the write.
+            needed: how many are to hold it, this node counted; more if `by_all`.
+            by_all: all of our own nodes that are members now must hold it.
+            until: seconds of now.
+            done: told once.
+
+        Raises:
+            BusyError: too many writes wait for that; nothing was asked.
+        """
+        names = self._contacts.own_names() if by_all else None
+        needed = needed if names is None else 1 + len(names)
+        self._confirming.begin(state, needed, names, until, self._store.current, done)
         self.wake()
+
+    @property
+    def confirms(self) -> bool:
+        """More writes may wait for confirmation now."""
+        return not self._confirming.full
 
     def round(self, now: float) -> None:
         """A round of anti-entropy begins with random members."""
-        for contact in self._contacts.pick(self._settings.members_to_notify, now):
+        integer = self._store.current.is_integer
+        for contact in self._contacts.pick(self._settings.members_to_notify, now, originals=integer):
             self._want(contact, Source.ANTI_ENTROPY)
+        if not integer:
+            self.counters["originals_skipped"] += self._contacts.originals
         self.wake()
 
     def handle_timer(self, now: float) -> None:
         """What was due at `now` has been decided; pull the outputs. Does not call `wake`."""
         self._settle(now)
+        self._confirming.expire(now)
+        for contact in self._confirming.whom_to_ask(self._idle(), now):
+            self._want(contact, Source.ANTI_ENTROPY, confirm=True)
+        fetch = self._fetching.whom_to_ask(self._idle(), now)
+        if fetch is not None:
+            self.counters["fetches"] += 1
+            self._want(*fetch)
 
     # Outputs --------------------------------------------------------------------------------------------------------
 
@@ -251,37 +292,74 @@ class Spread:
         """When `handle_timer` is to be called next, in seconds of now; None for not at all."""
         question = self._learning.next_question(self._idle(), len(self._questions)) if self.learning else None
         tie = None if self.learning else self._ties.deadline
-        times = [self._learning.deadline, question, tie, self._event_wait, self._copies_wait]
+        times = [self._learning.deadline, question, tie, self._outgoing.deadline]
+        times += [self._fetching.deadline, self._confirming.deadline]
         return min((time for time in times if time is not None), default=None)
 
     def exchanges_to_start(self) -> list[Exchange]:
         """Exchanges to start now, at most one under way with each member; each ends in `answered` or `failed`."""
         wanted, self._wanted = self._wanted, []
+        if not self._store.current.is_integer:  # no original could be told
+            for exchange in wanted:
+                if exchange.contact.original:
+                    self._end(exchange)
+            wanted = [exchange for exchange in wanted if not exchange.contact.original]
         self.counters["exchanges"] += len(wanted)
         return wanted
 
     def rumours_to_send(self, now: float) -> list[Rumour]:
         """Value events to send now."""
-        self._originate(now)
-        return self._copy(now)
+        rumours = self._outgoing.to_send(self._store.current, self._members, now)
+        self.counters["events_sent"] = self._outgoing.sent
+        return rumours
 
     def writes_to_make(self, now: float) -> list[State]:
         """States that this node is to write upon with the same value, to heal a tie with the original program.
 
-        Only upon the very state (`if_match` its tag): else the old value would go above one that came meanwhile.
+        Only upon that very state: else the old value would go above one that came meanwhile.
         """
         return [] if self.learning else self._ties.take_due(self._store.current, now)
 
     # Inside ---------------------------------------------------------------------------------------------------------
 
     def _receive_push(self, state: State, now: float) -> PushOutcome:
-        refused = self._refuse(state, now)
+        refused = self._refuse(state.generation, now)
         changed = refused is None and self._store.merge(state, Source.NOTIFY)
         return PushOutcome(changed, refused)
 
-    def _refuse(self, state: State, now: float) -> str | None:
-        """Why this pushed state is not merged, and then members are asked what they hold; None: it may be."""
-        refused = refuse_pushed(state, self._store.current)
+    def _hear_of(self, tag: str, holders: Sequence[str], source: Source, now: float) -> bool:
+        """Somebody holds the state with this tag; True if that is news, and then it will be fetched."""
+        news = self._fetching.heard(tag, holders, source, self._store.current, len(self._members), now)
+        if news:
+            self.wake()
+        return news
+
+    def _learn(self, statement: Statement, source: Source, contact: Contact, now: float) -> None:
+        """A member that was asked holds this."""
+        if statement.state is not None:
+            self._store.merge(statement.state, source)
+        else:
+            self._hear_of(statement.tag, [contact.name], source, now)
+        self._learning.answered(contact, learning=statement.learning, now=now)
+        if statement.durable:
+            self._confirming.holds(contact.name, statement.tag, statement.generation, statement.state)
+
+    def _over(self, contact: Contact, tag: str | None, now: float) -> None:
+        """An exchange is over; the member holds the state with this tag, None if that is not known."""
+        self._fetching.ended(contact.name, tag, now)
+        self._confirming.ended(contact.name, now)
+        self._settle(now)
+        self.wake()
+
+    def _relay(self, event: UserEvent) -> None:
+        """A value event that is the newest goes on, if that is ours to do."""
+        if event.relay_wanted:
+            self._outgoing.relay(event.raw, self._members)
+            self.wake()
+
+    def _refuse(self, generation: Generation, now: float) -> str | None:
+        """Why a pushed state of this generation is not taken, and then members are asked; None: it may be."""
+        refused = refuse_pushed(generation, self._store.current.generation)
         if refused is None:
             return None
         self.counters["states_refused"] += 1
@@ -293,10 +371,10 @@ class Spread:
             self.wake()
         return refused
 
-    def _want(self, contact: Contact, source: Source) -> None:
+    def _want(self, contact: Contact, source: Source, *, confirm: bool = False) -> None:
         if not self._contacts.busy(contact):
             self._contacts.begin(contact)
-            self._wanted.append(Exchange(contact, source))
+            self._wanted.append(Exchange(contact, source, confirm))
 
     def _end(self, exchange: Exchange) -> None:
         self._contacts.end(exchange.contact)
@@ -315,36 +393,8 @@ class Spread:
                 self._questions[contact.name] = None
 
     def _changed(self, change: Change) -> None:
+        self._fetching.holds_now(change.new)
+        self._confirming.holds_now(change.new)
         if change.source is Source.SET:
-            self._own = change.new
+            self._outgoing.written(change.new)
             self.wake()
-
-    def _originate(self, now: float) -> None:
-        """Make the event of the newest own state, if the bound on events lets it pass now."""
-        self._event_wait = None
-        if self._own is None:
-            return
-        if self._own != self._store.current:
-            self._own = None  # overtaken: its winner's origin tells the others
-        elif self._events.take(1, now):
-            targets = targets_of_origin(self._members, self.name, self._settings.direct_members_max)
-            # Begin anywhere: a newer event ends the copies of the one before, and must not always starve the same.
-            start = self._rng.randrange(len(targets)) if targets else 0
-            self._newest = Rumour(encode_event(self._own), None, tuple(targets[start:] + targets[:start]))
-            self._own = None
-            self.counters["events_sent"] += 1
-        else:
-            self._event_wait = self._events.next_token()
-
-    def _copy(self, now: float) -> list[Rumour]:
-        """The newest event, to as many members as the bound on copies lets pass now; the rest of them waits."""
-        self._copies_wait = None
-        rumour, self._newest = self._newest, None
-        if rumour is None:
-            return []
-        count = self._copies.take(len(rumour.direct), now)
-        rest = rumour.direct[count:]
-        if rest:
-            self._newest = Rumour(None, None, rest)
-            self._copies_wait = self._copies.next_token()
-        return [replace(rumour, direct=rumour.direct[:count])]

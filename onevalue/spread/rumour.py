@@ -10,11 +10,14 @@ leave at a bounded rate (another).
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from onevalue.errors import RemoteProtocolError
 from onevalue.exchange import load_json
 from onevalue.member import Member
-from onevalue.store import State, canonical, state_from_json
+from onevalue.store import ORIGIN_LENGTH_MAX, State, generation_of, is_text, state_from_json
+from onevalue.types import Generation
+from onevalue.values import canonical
 
 EVENT_NAME = "onevalue"
 
@@ -22,6 +25,9 @@ EVENT_SIZE_MAX = 512
 """Bytes of a payload, as the limit of own user events has it (UserEventSizeLimit). More is not relayed: what stands in
 the value slot goes before all other gossip, and must leave room for it.
 """
+
+OWN_EVENT_SIZE_MAX = 448
+"""Bytes of a payload that we make: with its name, its time and the envelope of a message, it has at most 512."""
 
 TOKEN_PAUSE_MIN_S = 0.005
 """The shortest wait for a token: a wake-up costs more than a copy, so some leave together."""
@@ -32,20 +38,41 @@ there, and the next one, too short for the clock, would never end.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A state that is too large for an event, by its tag; `origin` holds it."""
+
+    tag: str
+    generation: Generation
+    origin: str
+
+
 def encode_event(state: State) -> bytes:
-    """The payload of the value event: JSON, so that `serf monitor` and event handlers can read it."""
-    return canonical(state.to_json())
+    """The payload of the value event: JSON, so that `serf monitor` and event handlers can read it.
+
+    The state, or where its value is too large for that, {"tag", "origin", "time"}: who hears it fetches the state.
+    """
+    payload = canonical(state.to_json())
+    if len(payload) <= OWN_EVENT_SIZE_MAX:
+        return payload
+    return canonical({"tag": state.tag, "origin": state.origin, "time": state.time})
 
 
-def decode_event(payload: bytes) -> State:
-    """The state that a value event carries.
+def decode_event(payload: bytes) -> State | Announced:
+    """The state that a value event carries or announces.
 
     Raises:
         RemoteProtocolError: the payload is not such JSON, or has more than EVENT_SIZE_MAX bytes.
     """
     if len(payload) > EVENT_SIZE_MAX:
         raise RemoteProtocolError(f"a value event has at most {EVENT_SIZE_MAX} bytes of payload, not {len(payload)}")
-    return state_from_json(load_json(payload, "a value event"))
+    told = load_json(payload, "a value event")
+    if not isinstance(told, dict) or "value" in told or "tag" not in told:
+        return state_from_json(told)
+    tag, origin = told["tag"], told.get("origin", "")
+    if not is_text(origin, ORIGIN_LENGTH_MAX):
+        raise RemoteProtocolError(f"origin must be a text of at most {ORIGIN_LENGTH_MAX} characters")
+    return Announced(str(tag), generation_of(tag), origin)
 
 
 def reachable(members: Sequence[Member], name: str) -> list[Member]:

@@ -13,6 +13,7 @@ from onevalue.membership import IMembership
 from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.store import Store
+from onevalue.values import VALUE_SIZE_DEFAULT
 from onevalue.writer import Writer
 
 
@@ -33,6 +34,8 @@ class Context:
         version: of this package.
         started_s: `clock.seconds()` when the node started.
         exposure: one sentence for each thing that is open and unencrypted.
+        value_size_max: bytes of JSON of a value that is written here.
+        cluster_size: of how many nodes a majority is one; None: nobody has said.
     """
 
     store: Store
@@ -47,6 +50,8 @@ class Context:
     version: str
     started_s: float
     exposure: Sequence[str] = ()
+    value_size_max: int = VALUE_SIZE_DEFAULT
+    cluster_size: int | None = None
 
     @property
     def now(self) -> float:

@@ -14,15 +14,9 @@ from onevalue.errors import UndecipherableError
 from onevalue.exchanging import answer_statement
 from onevalue.loglines import LimitedLog
 from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER
-from onevalue.store import (
-    GENERATION_MAX,
-    ORIGIN_LENGTH_MAX,
-    VALUE_MAX,
-    VALUE_MIN,
-    State,
-    canonical,
-)
+from onevalue.store import GENERATION_MAX, ORIGIN_LENGTH_MAX, State
 from onevalue.types import Generation
+from onevalue.values import VALUE_MAX, VALUE_MIN
 from onevalue.web.answers import answer_json, answer_json_bytes, answer_text
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
@@ -50,8 +44,8 @@ class OriginalRoutes:
         app.route("/notify", methods=["POST"])(self.notify)
 
     def get_value(self, request: IRequest) -> bytes:
-        """The value, as text."""
-        return answer_text(request, canonical(self._context.store.current.value))
+        """The value, as canonical JSON text."""
+        return answer_text(request, self._context.store.current.text)
 
     async def set_value(self, request: IRequest, new_value: str) -> bytes:
         """Writes the integer, and echoes it when it is durable."""
@@ -80,13 +74,15 @@ class OriginalRoutes:
         current = self._context.store.current.to_json()
         return answer_json(request, {**current, "changed": outcome.changed, "refused": outcome.refused})
 
-    def notify(self, request: IRequest) -> bytes:
+    async def notify(self, request: IRequest) -> bytes:
         """Another of our nodes pushes its statement, and gets this node's."""
         refuse_cross_site(request)
         nonce, signature = _header(request, NONCE_HEADER), _header(request, SIGNATURE_HEADER)
         context, body = self._context, request.content.read()
         try:
-            answer, headers = answer_statement(context.spread, context.signer, nonce, signature, body, context.now)
+            answer, headers = await answer_statement(
+                context.spread, context.signer, context.journal.when_durable, nonce, signature, body, context.now
+            )
         except UndecipherableError as error:
             raise self._refusal(request, "statements_unauthenticated", str(error)) from None
         for name, value in headers.items():

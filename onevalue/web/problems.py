@@ -23,9 +23,11 @@ from onevalue.errors import (
     NotDurableError,
     NotReadyError,
     RemoteProtocolError,
+    TooLargeError,
 )
 from onevalue.store import Store
 from onevalue.web.answers import TEXT
+from onevalue.web.states import state_json
 from onevalue.web.traffic import Traffic
 
 PROBLEM_JSON = b"application/problem+json"
@@ -36,7 +38,7 @@ ERRORS_LOGGED_MAX = 10
 ERROR_LOG_PERIOD_S = 60.0
 """Length of such a period, seconds."""
 
-_STATUS: dict[type, int] = {RemoteProtocolError: 400, ExhaustedError: 409, NotDurableError: 503}
+_STATUS: dict[type, int] = {RemoteProtocolError: 400, TooLargeError: 413, ExhaustedError: 409, NotDurableError: 503}
 
 
 class ProblemError(Exception):
@@ -127,7 +129,7 @@ def _problem_of(error: BaseException | None, request: IRequest, store: Store) ->
             return ProblemError(503, str(error), {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
         case ConflictError():
             current = store.current
-            return ProblemError(412, str(error), extras={"current": {**current.to_json(), "tag": current.tag}})
+            return ProblemError(412, str(error), extras={"current": state_json(current)})
         case MethodNotAllowed():
             allow = ", ".join(sorted(error.valid_methods or ()))
             return ProblemError(405, f"{request.method.decode()} is not for this path: use {allow}", {"Allow": allow})

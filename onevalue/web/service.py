@@ -28,6 +28,7 @@ from onevalue.web.problems import ErrorLog, add_problems
 from onevalue.web.server import LimitedSite
 from onevalue.web.traffic import Traffic
 from onevalue.web.v1 import V1Routes
+from onevalue.web.writes import WriteRoutes
 
 STOP_GRACE_S = 1.0
 """How long requests that are under way may go on when the service stops."""
@@ -39,6 +40,7 @@ def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IR
     app.url_map.merge_slashes = False  # no redirects: what is no path of ours is 404
     OriginalRoutes(context).add_to(app)
     V1Routes(context, traffic).add_to(app)
+    WriteRoutes(context).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
     add_problems(app, context.store, error_log)

@@ -32,8 +32,9 @@ from onevalue.simulation.network import LATENCIES, Link
 from onevalue.simulation.referee import Complaint, Referee
 from onevalue.simulation.run import own_fault
 from onevalue.spread.admission import GENERATION_LEAP_MAX
-from onevalue.store import Change, State, Value
+from onevalue.store import Change, Condition, State
 from onevalue.types import Generation
+from onevalue.values import Value
 from tests.strategies import LONG_LAW
 
 LIVES = settings(LONG_LAW, derandomize=True, max_examples=55, stateful_step_count=20)
@@ -138,7 +139,7 @@ class Clients:
         store = ask.node.parts.store
         wanted = {"nothing": None, "head": store.head, "another": replace(store.head, value=["of nobody"])}
         ask.named = wanted.get(demand, store.current)
-        writing = ask.node.parts.writer.write(ask.value, None if ask.named is None else ask.named.tag)
+        writing = ask.node.parts.writer.write(ask.value, None if ask.named is None else Condition.of(ask.named.tag))
         writing.addCallbacks(self._made, self._refused, callbackArgs=(ask, host), errbackArgs=(ask,))
         ask.at_once = ask.error is not None
 

@@ -26,6 +26,7 @@ class StatementTests(SynchronousTestCase):
         said = Statement(name, learning, state)
         for body in (encode_statement(said), encode_answer(said, changed=True, refused="why")):
             heard = decode_statement(body)
+            assert heard.state is not None
             assert (heard.name, heard.learning, heard.state.to_json()) == (name, learning, state.to_json())
 
     def test_the_bytes_of_a_statement(self) -> None:

@@ -16,8 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue import journal_file
 from onevalue.errors import JournalError
 from onevalue.journal_file import FILE_NAME, HISTORY_MAX, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
-from onevalue.store import GENERATION_MAX, VALUE_MAX, VALUE_MIN, Source, State, Value
+from onevalue.store import GENERATION_MAX, Source, State
 from onevalue.types import Generation
+from onevalue.values import VALUE_MAX, VALUE_MIN, Value
 
 PAGE_SIZE = 4096
 

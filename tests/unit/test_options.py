@@ -150,7 +150,9 @@ class DataDirTests(SynchronousTestCase):
 
 
 WRONG: list[tuple[str, str]] = [
-    *[("initial", text) for text in ("forty-two", "", "9223372036854775808", "-9223372036854775809", "1_000", "1.5")],
+    *[("initial", text) for text in ("forty-two", "", "9223372036854775808", "NaN", "1_000", '{"a":1,"a":1}')],
+    *[("value-size-max", text) for text in ("0", "262145", "64k")],
+    *[("cluster-size", text) for text in ("0", "-1", "three")],
     *[("members-to-notify", text) for text in ("-1", "65", "two")],
     *[("broadcast-interval", text) for text in ("0", "-1", "nan", "inf", "often")],
     *[("debug-interval", text) for text in ("-1", "nan", "86401")],
@@ -208,9 +210,9 @@ class WrongTests(SynchronousTestCase):
                 parse(argument)
 
     def test_a_number_of_the_wrong_kind_is_told_which_kind_is_right(self) -> None:
-        """2.5 is a number, but no value."""
+        """2.5 is a number, but no number of nodes."""
         with pytest.raises(usage.UsageError, match=r"'2\.5' is not an integer"):
-            parse("--initial=2.5")
+            parse("--cluster-size=2.5")
 
 
 class VersionTests(SynchronousTestCase):

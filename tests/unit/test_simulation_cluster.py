@@ -76,7 +76,7 @@ class ClusterTests(SynchronousTestCase):
         body = b'{"name":"n","learning":false,"state":{"generation":5,"value":1}}'
         http = self.cluster.nodes[0].endpoint.http
         assert http is not None
-        assert http({}, body) == (403, {}, b"")
+        assert self.successResultOf(http({}, body)) == (403, {}, b"")
 
     def test_a_crashed_node_comes_back_with_its_disk_and_another_address(self) -> None:
         """Under its name; with a wiped disk it learns from the others."""

@@ -4,7 +4,7 @@ from random import Random
 from statistics import median
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError, ConnectionRefusedError  # noqa: A004  # Twisted has its own
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -228,7 +228,7 @@ class CallTests(NetworkTestCase):
 
     def test_a_call_brings_the_answer_back(self) -> None:
         """Its bytes are counted on both sides."""
-        self.b.endpoint.http = lambda headers, body: (200, {**headers, "y": "2"}, body + b"!")
+        self.b.endpoint.http = lambda headers, body: succeed((200, {**headers, "y": "2"}, body + b"!"))
         assert self.successResultOf(self.call()) == (200, {"x": "1", "y": "2"}, b"body!")
         assert (self.a.endpoint.http_bytes, self.b.endpoint.http_bytes) == (4, 5)
 

@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.spread.admission import GENERATION_LEAP_MAX, PULLED_GENERATION_MAX, refuse_pulled, refuse_pushed
 from onevalue.spread.core import PULL_PAUSE_S, PULLS_AFTER_REFUSAL
 from onevalue.store import GENERATION_MAX, Source
+from onevalue.types import Generation
 from tests.spread_rig import Node, member, members, state
 
 
@@ -33,7 +34,7 @@ class BoundTests(SynchronousTestCase):
             (-1, 0, False),
             (-5, high, False),
         ):
-            assert (refuse_pushed(state(generation), state(ours)) is None) is admitted, (generation, ours)
+            assert (refuse_pushed(Generation(generation), Generation(ours)) is None) is admitted, (generation, ours)
 
     def test_pulled_states(self) -> None:
         """Up to a bound that leaves room for writes, whatever we hold."""
@@ -44,7 +45,7 @@ class BoundTests(SynchronousTestCase):
             (PULLED_GENERATION_MAX + 1, False),
             (GENERATION_MAX, False),
         ):
-            assert (refuse_pulled(state(generation)) is None) is admitted, generation
+            assert (refuse_pulled(Generation(generation)) is None) is admitted, generation
 
 
 class PushTests(SynchronousTestCase):

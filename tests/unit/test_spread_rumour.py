@@ -15,10 +15,12 @@ from onevalue.member import Status, UserEvent
 from onevalue.options import NAME_LENGTH_MAX
 from onevalue.serf.lamport import LAMPORT_TIME_MAX
 from onevalue.spread.admission import GENERATION_LEAP_MAX
-from onevalue.spread.core import DIRECT_COPIES_BURST, QUERY_ANSWER_SIZE_MAX, Spread
+from onevalue.spread.core import QUERY_ANSWER_SIZE_MAX, Spread
+from onevalue.spread.outgoing import DIRECT_COPIES_BURST
 from onevalue.spread.rumour import EVENT_NAME, EVENT_SIZE_MAX, TokenBucket, decode_event, encode_event
-from onevalue.store import GENERATION_MAX, VALUE_MIN, Source, State, Store
+from onevalue.store import GENERATION_MAX, Source, State, Store
 from onevalue.types import Generation
+from onevalue.values import VALUE_MIN
 from onevalue.wire.serf_codec import encode_serf
 from onevalue.wire.serf_messages import UserEventMessage
 from tests.spread_rig import Node, member, members, state
@@ -41,7 +43,9 @@ class EventTests(SynchronousTestCase):
     @given(states)
     def test_a_round_trip_keeps_all_fields(self, one: State) -> None:
         """Generation, value, origin and time."""
-        assert decode_event(encode_event(one)).to_json() == one.to_json()
+        heard = decode_event(encode_event(one))
+        assert isinstance(heard, State)
+        assert heard.to_json() == one.to_json()
 
     @LAW
     @given(st.binary(max_size=64))
@@ -102,7 +106,9 @@ class OwnEventTests(SynchronousTestCase):
         assert at == node.now
         assert rumour.payload is not None
         assert rumour.raw is None
-        assert decode_event(rumour.payload).to_json() == node.store.current.to_json()
+        heard = decode_event(rumour.payload)
+        assert isinstance(heard, State)
+        assert heard.to_json() == node.store.current.to_json()
         assert sorted(one.name for one in rumour.direct) == ["b", "c"]
 
     def test_alone_the_event_still_goes_into_the_slot(self) -> None:

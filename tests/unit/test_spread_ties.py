@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.config import SpreadSettings
 from onevalue.errors import ConflictError
 from onevalue.spread import PushOutcome
-from onevalue.store import State, Write
+from onevalue.store import Condition, State, Write
 from tests.spread_rig import Node, member, state
 
 PATIENCE_S = SpreadSettings().tie_patience_s
@@ -86,7 +86,9 @@ class TieTests(SynchronousTestCase):
         self.node.run(PATIENCE_S)
         [(_, raised)] = self.node.raised
         ended: list[Write] = []
-        self.node.store.propose(raised.value, origin="", time=0.0, done=ended.append, if_match=raised.tag)
+        self.node.store.propose(
+            raised.value, origin="", time=0.0, done=ended.append, condition=Condition.of(raised.tag)
+        )
         self.node.store.begin_commit()
         self.node.spread.receive_statement(Node("other", initial=state(4, 99)).spread.statement(), self.node.now)
         self.node.store.end_commit()

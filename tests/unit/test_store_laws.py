@@ -14,7 +14,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import ConflictError, ExhaustedError
-from onevalue.store import GENERATION_MAX, Change, Source, State, Store, Write
+from onevalue.store import GENERATION_MAX, Change, Condition, Source, State, Store, Write
 from onevalue.types import Generation
 from tests.strategies import LONG_LAW
 
@@ -65,7 +65,13 @@ class Course(RuleBasedStateMachine):
         }
         head = self.store.head
         try:
-            write = self.store.propose(value, origin="", time=0.0, done=self._done, if_match=demands[demand]())
+            write = self.store.propose(
+                value,
+                origin="",
+                time=0.0,
+                done=self._done,
+                condition=None if (upon := demands[demand]()) is None else Condition.of(upon),
+            )
         except ConflictError:
             assert demand == "current"
         except ExhaustedError:

@@ -19,8 +19,9 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import ConflictError, ExhaustedError, NotDurableError, WriteRefusedError
-from onevalue.store import GENERATION_MAX, Change, Source, State, Store, Value, Write
+from onevalue.store import GENERATION_MAX, Change, Condition, Source, State, Store, Write
 from onevalue.types import Generation
+from onevalue.values import Value
 from tests.strategies import LONG_LAW
 
 some_values: st.SearchStrategy[Value] = st.sampled_from([0, 1, 2, None, True, 1.5, "", [1], {"a": []}])
@@ -81,14 +82,14 @@ class Life(RuleBasedStateMachine):
             self._acknowledged(write)
         else:
             assert isinstance(write.error, ConflictError | ExhaustedError | NotDurableError)
-            assert isinstance(write.error, ConflictError) <= (write.if_match is not None)
+            assert isinstance(write.error, ConflictError) <= (write.condition is not None)
             in_commit = self._is_in(self.commit, write)
             assert not in_commit or write.state <= self.store.current, "a restart would show a write that was refused"
 
     def _acknowledged(self, write: Write) -> None:
         assert self._is_in(self.durable, write), "acknowledged before it was durable"
         assert write.state <= self.store.current, "acknowledged before it was visible"
-        if write.if_match is not None:
+        if write.condition is not None:
             base = self.bases[write]  # what came between the two was made upon the same base, and has lost
             assert write.state.generation == base.generation + 1, "a conditional write stands upon another state"
             assert base in [*self.past, *self.made], "a conditional write stands upon one that was not made"
@@ -122,7 +123,9 @@ class Life(RuleBasedStateMachine):
         matches, has_room = if_match in {None, head.tag}, head.generation < GENERATION_MAX
         refused: type[WriteRefusedError] | None = None
         try:
-            write = self.store.propose(value, origin="n1", time=1.0, done=done, if_match=if_match)
+            write = self.store.propose(
+                value, origin="n1", time=1.0, done=done, condition=None if if_match is None else Condition.of(if_match)
+            )
         except WriteRefusedError as error:
             refused = type(error)
         else:
@@ -213,7 +216,7 @@ class Life(RuleBasedStateMachine):
 
     def _check_overtaken(self, before: list[tuple[Write, State]], state: State) -> None:
         room = GENERATION_MAX - state.generation
-        kept = [write for write, _ in before if write.if_match is None][:room]
+        kept = [write for write, _ in before if write.condition is None][:room]
         for write, was in before:
             assert (write.error is None) is (write in kept), "lost without need, or kept upon another state"
             assert write.state.value == was.value

@@ -4,8 +4,9 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import ConflictError, ExhaustedError, NotDurableError
-from onevalue.store import GENERATION_MAX, WAITING_WRITES_MAX, Change, Source, State, Store, Value, Write
+from onevalue.store import GENERATION_MAX, WAITING_WRITES_MAX, Change, Condition, Source, State, Store, Write
 from onevalue.types import Generation
+from onevalue.values import Value
 
 
 def state(generation: int, value: Value = 0) -> State:
@@ -24,7 +25,13 @@ class Desk:
 
     def propose(self, value: Value, if_match: str | None = None) -> Write:
         """A write of `value` waits."""
-        return self.store.propose(value, origin="here", time=1.0, done=self._done, if_match=if_match)
+        return self.store.propose(
+            value,
+            origin="here",
+            time=1.0,
+            done=self._done,
+            condition=None if if_match is None else Condition.of(if_match),
+        )
 
     def commit(self) -> list[State]:
         """A commit of all that waits went well; returns its states."""
@@ -170,7 +177,11 @@ class OvertakenTests(SynchronousTestCase):
         """Who reads when told finds the state that came first."""
         seen: list[State] = []
         self.store.propose(
-            60, origin="", time=0.0, done=lambda _: seen.append(self.store.current), if_match=state(5, 50).tag
+            60,
+            origin="",
+            time=0.0,
+            done=lambda _: seen.append(self.store.current),
+            condition=Condition.of(state(5, 50).tag),
         )
         self.store.merge(state(6, 90), Source.NOTIFY)
         assert seen == [state(6, 90)]

@@ -173,7 +173,7 @@ class NotifyTests(SynchronousTestCase):
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             response = node.request("POST", "/notify", body, headers)
             assert (response.status, response.headers["content-type"]) == (400, "text/plain; charset=utf-8")
-            assert b"statement" in response.body or b"learning must be" in response.body
+            assert b"statement" in response.body or b"learning, confirm and durable must be" in response.body
         assert node.store.current.generation == 0
 
     def test_notify_without_segments_takes_post_alone(self) -> None:

@@ -1,5 +1,7 @@
 """The JSON routes under /v1, and health."""
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -43,7 +45,14 @@ class ReadTests(ProblemTestCase):
         node = WebNode(state=state)
         node.membership.contact_s = 0.25
         response = node.get("/v1/value")
-        assert response.json == {"value": 7, "generation": 3, "origin": "n2", "time": 12.5, "last_contact_s": 0.25}
+        assert response.json == {
+            "value": 7,
+            "generation": 3,
+            "origin": "n2",
+            "time": 12.5,
+            "tag": state.tag,
+            "last_contact_s": 0.25,
+        }
         assert (response.headers["etag"], response.headers["cache-control"]) == (f'"{state.tag}"', "no-cache")
 
     def test_a_node_that_is_alone_has_no_last_contact(self) -> None:
@@ -82,19 +91,45 @@ class WriteTests(ProblemTestCase):
             "generation": 1,
             "origin": "n1",
             "time": WALL_TIME_S,
+            "tag": node.store.current.tag,
             "last_contact_s": None,
         }
         assert response.headers["etag"] == f'"{node.store.current.tag}"'
 
-    def test_what_is_no_integer_of_64_bits_is_400(self) -> None:
-        """The answer names what is admitted, and nothing changes."""
+    def test_any_json_value_is_written(self) -> None:
+        """And read back as it was, as JSON and as text."""
         node = WebNode()
-        bodies = [b"", b"abc", b"43.0", b"1e3", b"true", b"null", b'"43"', b"[43]", b'{"value":43}', b"NaN", b"+1"]
-        bodies += [b"01", b"1_000", b"9223372036854775808", b"9" * 6000, b"[" * 60000, b"\xff", "٤٢".encode()]
-        bodies += ["43".encode("utf-16")]
+        for body in [b"43.5", b"true", b"null", b'"v1.2"', b'[1,{"a":[]}]', b'{"a":1,"b":"\xc3\xa9"}']:
+            assert node.put(b" " + body + b"\n").status == 200
+            assert node.get("/v1/value").json["value"] == json.loads(body)
+            assert node.get("/get").body == body
+
+    def test_what_is_no_strict_json_is_400(self) -> None:
+        """The answer says what is wrong, and nothing changes."""
+        node = WebNode()
+        bodies = [b"", b"abc", b"NaN", b"+1", b"01", b"1_000", b"9223372036854775808", b"9" * 6000, b"[" * 60000]
+        bodies += [b"\xff", "٤٢".encode(), "43".encode("utf-16"), b'{"a":1,"a":2}', b'"\\ud800"', b"1e999"]
         for body in bodies:
-            self.assert_problem(node.put(body), 400, "a JSON integer from -9223372036854775808")
+            self.assert_problem(node.put(body), 400, "")
+        self.assert_problem(node.put(b'{"a":1,"a":2}'), 400, 'an object has "a" twice')
         assert node.store.current.generation == 0
+
+    def test_a_value_that_is_too_large_is_413_with_the_limit(self) -> None:
+        """As it was sent, or as it would be kept; nothing changes."""
+        node = WebNode(value_size_max=12)
+        assert node.put(b'"0123456789"').status == 200
+        for body in [b'"01234567890"', b" " * 12 + b"1", b"[1e15,1e15]"]:
+            self.assert_problem(node.put(body), 413, "at most 12 bytes")
+        assert node.store.current.generation == 1
+        assert node.get("/v1/status").json["value_size_max"] == 12
+
+    def test_if_none_match_of_another_state_writes(self) -> None:
+        """Of this one, or any: 412."""
+        node = WebNode()
+        tag = node.store.current.tag
+        for known in [f'"{tag}"', f'W/"{tag}"', f'"x", "{tag}"', "*"]:
+            self.assert_problem(node.put(b"43", If_None_Match=known), 412)
+        assert node.put(b"43", If_None_Match='"x"').status == 200
 
     def test_if_match_of_the_state_writes_upon_it(self) -> None:
         """Alone, in a list, or any."""

@@ -15,7 +15,7 @@ from onevalue.config import SpreadSettings
 from onevalue.errors import ConflictError, JournalError, NotDurableError, NotReadyError, WriteRefusedError
 from onevalue.journal import Contents, HistoryEntry, IJournal, LamportClocks, NullJournal, Peer
 from onevalue.spread import Spread
-from onevalue.store import WAITING_WRITES_MAX, Source, State, Store
+from onevalue.store import WAITING_WRITES_MAX, Condition, Source, State, Store
 from onevalue.writer import Writer
 from tests.spread_rig import state
 
@@ -57,6 +57,10 @@ class HandDrivenJournal:
 
     def save_clocks(self, clocks: LamportClocks) -> None:
         """No effect."""
+
+    def when_durable(self, state: State) -> Deferred[None]:
+        """See IJournal."""
+        raise NotImplementedError
 
     def history(self, limit: int) -> Deferred[list[HistoryEntry]]:  # noqa: ARG002  # there is none
         """Fires at once with nothing."""
@@ -157,16 +161,16 @@ class WriterTests(SynchronousTestCase):
 
     def test_a_conditional_write_that_comes_too_late_is_refused(self) -> None:
         """At once, and the journal hears nothing of it."""
-        self.refused(self.writer.write(60, if_match=state(5, 49).tag), ConflictError)
+        self.refused(self.writer.write(60, Condition.of(state(5, 49).tag)), ConflictError)
         assert self.journal.commits == []
-        done = self.writer.write(60, if_match=state(5, 50).tag)
+        done = self.writer.write(60, Condition.of(state(5, 50).tag))
         self.journal.end()
         assert self.successResultOf(done) == state(6, 60)
 
     def test_overtaken_in_flight_a_write_is_committed_once_more(self) -> None:
         """Above the state that came; a conditional one is refused when it comes."""
         plain = self.writer.write(60)
-        conditional = self.writer.write(70, if_match=state(6, 60).tag)
+        conditional = self.writer.write(70, Condition.of(state(6, 60).tag))
         self.store.merge(state(9, 90), Source.NOTIFY)
         self.refused(conditional, ConflictError)
         self.journal.end()

@@ -1,0 +1,123 @@
+"""The route of own writes in JSON: PUT /v1/value, its conditions, and who is to hold the write before it is answered.
+
+It must not know how a state is written, ordered or spread, nor whom to ask.
+"""
+
+from dataclasses import dataclass
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.web.iweb import IRequest
+
+from onevalue.errors import BusyError
+from onevalue.spread.confirming import Confirmed
+from onevalue.store import State
+from onevalue.values import parse_value
+from onevalue.web.answers import answer_json
+from onevalue.web.bodies import demand_json
+from onevalue.web.conditions import demanded
+from onevalue.web.context import Context
+from onevalue.web.crosssite import refuse_cross_site
+from onevalue.web.parameters import number, one_of
+from onevalue.web.problems import ProblemError
+from onevalue.web.states import quoted, state_json
+
+ACKS_MAX = 10_000
+"""Nodes that a write may want to be held by."""
+
+TIMEOUT_S = 5.0
+"""How long others may take to confirm, unless `timeout` says otherwise."""
+
+TIMEOUT_MAX_S = 25.0
+"""The longest `timeout`: the answer must come before the server gives up the request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who is to hold a write: so many nodes, this one counted, or with `by_all` all that are members now."""
+
+    nodes: int
+    by_all: bool
+    timeout_s: float
+
+
+class WriteRoutes:
+    """The handlers; `add_to` an app."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def add_to(self, app: Klein) -> None:
+        """The routes are part of `app`."""
+        app.route("/v1/value", methods=["PUT"])(self.write_value)
+
+    async def write_value(self, request: IRequest) -> bytes:
+        """Writes the value in the body upon a state that fits the conditions; answers when enough nodes hold it."""
+        refuse_cross_site(request)
+        demand_json(request)
+        context = self._context
+        wanted = self._wanted(request)
+        value = parse_value(request.content.read(), context.value_size_max)
+        condition = demanded(request)
+        if wanted is not None and not context.spread.confirms:
+            raise ProblemError(503, "too many writes wait for other nodes; nothing was written", {"Retry-After": "1"})
+        until = context.now + (0.0 if wanted is None else wanted.timeout_s)
+        state = await context.writer.write(value, condition)
+        if wanted is None:
+            return self._answer(request, state, {})
+        return self._answer(request, state, self._judged(state, await self._confirmed(state, wanted, until)))
+
+    def _wanted(self, request: IRequest) -> Wanted | None:
+        """Who is to hold the write, as `ack` and `timeout` say; None: this node alone."""
+        timeout_s = number(request, "timeout", above=0.0, most=TIMEOUT_MAX_S)
+        ack = one_of(request, "ack", ("all", "majority"), most=ACKS_MAX)
+        timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
+        if ack == "all":
+            return Wanted(1, True, timeout_s)
+        if ack == "majority":
+            size = self._context.cluster_size
+            if size is None:
+                raise ProblemError(400, "ack=majority needs to know of how many: start the nodes with --cluster-size")
+            ack = size // 2 + 1
+        return None if ack is None or ack == 1 else Wanted(int(ack), False, timeout_s)
+
+    def _confirmed(self, state: State, wanted: Wanted, until: float) -> "Deferred[Confirmed]":
+        """Fires when enough others hold the state, or at `until`, with what came of it."""
+        done: Deferred[Confirmed] = Deferred()
+
+        def later(confirmed: Confirmed) -> None:
+            # In a turn of its own: whoever is told may write again, which an observer of the store must not.
+            self._context.clock.callLater(0, done.callback, confirmed)
+
+        try:
+            self._context.spread.confirm(
+                state,
+                wanted.nodes,
+                by_all=wanted.by_all,
+                until=until,
+                done=later,
+            )
+        except BusyError as error:
+            raise ProblemError(504, f"{error}; the write stands here", extras={"written": state_json(state)}) from None
+        return done
+
+    @staticmethod
+    def _judged(state: State, confirmed: Confirmed) -> dict[str, object]:
+        """What the answer tells of the others. Raises ProblemError where the write lost, or too few hold it."""
+        acks = {"needed": confirmed.needed, "held": confirmed.held}
+        if confirmed.winner is not None:
+            detail = f"another value won generation {state.generation}: {confirmed.winner.tag}"
+            told = {"winner": state_json(confirmed.winner), "written": state_json(state)}
+            raise ProblemError(409, detail, extras=told)
+        if confirmed.held < confirmed.needed:
+            detail = (
+                f"{confirmed.held} of {confirmed.needed} nodes hold the write by now; it stands, and goes on spreading"
+            )
+            raise ProblemError(504, detail, extras={"acks": acks, "written": state_json(state)})
+        above = confirmed.superseded_by
+        return {"acks": acks} | ({} if above is None else {"superseded_by": state_json(above)})
+
+    def _answer(self, request: IRequest, state: State, more: dict[str, object]) -> bytes:
+        request.setHeader(b"ETag", quoted(state))
+        last_contact_s = self._context.membership.last_contact_s()
+        return answer_json(request, {**state_json(state), "last_contact_s": last_contact_s, **more})

@@ -1,0 +1,185 @@
+"""Writes that others are to hold: who is asked, who counts, and how it ends."""
+
+from collections.abc import Sequence
+
+import pytest
+from twisted.trial.unittest import SynchronousTestCase
+
+from onevalue.errors import BusyError
+from onevalue.exchange import Statement
+from onevalue.member import Member, Status
+from onevalue.spread.confirming import CONFIRMATIONS_MAX, PARALLEL_MAX, PAUSE_S, SPARE, Confirmed
+from onevalue.store import Source, State
+from tests.spread_rig import Node, member, members, state
+
+
+class Desk:
+    """A node whose writes are to be confirmed by the `others`."""
+
+    def __init__(self, others: Sequence[Member]) -> None:
+        self.node = Node()
+        self.node.meet(*others)
+        for name in list(self.node.under_way):
+            self.node.answer(name, state(0, 42))
+        self.results: list[Confirmed] = []
+
+    def write(self, value: int, needed: int, *, by_all: bool = False, within_s: float = 5.0) -> State:
+        """A write that so many are to hold."""
+        self.node.write(value)
+        written = self.node.store.current
+        until = self.node.now + within_s
+        self.node.spread.confirm(written, needed, by_all=by_all, until=until, done=self.results.append)
+        self.node.turn()
+        return written
+
+    def asked(self) -> list[str]:
+        """Who is being asked to confirm, sorted."""
+        return sorted(name for name, exchange in self.node.under_way.items() if exchange.confirm)
+
+    def holds(self, name: str, held: State, *, durable: bool = True) -> None:
+        """A member that is asked says what it holds."""
+        exchange = self.node.under_way.pop(name)
+        said = Statement(name, learning=False, state=held, durable=durable)
+        self.node.spread.answered(exchange, said, self.node.now)
+        self.node.turn()
+
+    @property
+    def only(self) -> Confirmed:
+        """What came of the one write."""
+        [result] = self.results
+        return result
+
+
+class AskingTests(SynchronousTestCase):
+    """Who is asked."""
+
+    def test_as_many_as_are_missing_and_one_more(self) -> None:
+        """Not the whole cluster; with the whole state, and the wish to hear when it is durable."""
+        desk = Desk(members(20))
+        written = desk.write(7, 3)
+        assert len(desk.asked()) == 2 + SPARE
+        exchange = desk.node.under_way[desk.asked()[0]]
+        said = desk.node.spread.statement_for(exchange)
+        assert (said.confirm, said.state) == (True, written)
+
+    def test_never_more_at_once_than_the_bound(self) -> None:
+        """The others when some have answered."""
+        desk = Desk(members(40))
+        written = desk.write(7, 1, by_all=True)
+        assert len(desk.asked()) == PARALLEL_MAX
+        seen = desk.asked()
+        while desk.asked():
+            desk.holds(desk.asked()[0], written)
+            seen += [name for name in desk.asked() if name not in seen]
+        assert len(seen) == 40
+        assert desk.only == Confirmed(41, 41, None, None)
+
+    def test_who_does_not_answer_is_asked_again_after_a_pause(self) -> None:
+        """And meanwhile another."""
+        desk = Desk(members(3))
+        written = desk.write(7, 2)
+        first, second = desk.asked()
+        desk.node.fail(first)
+        [third] = [name for name in desk.asked() if name not in {first, second}]
+        desk.node.fail(second)
+        desk.node.fail(third)
+        assert desk.asked() == []
+        desk.node.run(PAUSE_S)
+        assert len(desk.asked()) == 2
+        desk.holds(desk.asked()[0], written)
+        assert desk.only.held == 2
+
+
+class CountingTests(SynchronousTestCase):
+    """Who counts."""
+
+    def test_a_member_counts_that_holds_the_write_durably(self) -> None:
+        """Once; not before it says that it is durable, and not with less."""
+        desk = Desk(members(3))
+        written = desk.write(7, 3)
+        one, two, three = desk.asked()
+        desk.holds(one, written, durable=False)
+        desk.holds(two, state(0, 42))
+        desk.holds(three, written)
+        assert desk.results == []
+        desk.node.run(PAUSE_S)
+        assert three not in desk.asked()
+        desk.holds(desk.asked()[0], written)
+        assert desk.only == Confirmed(3, 3, None, None)
+
+    def test_what_stands_above_counts_and_is_told(self) -> None:
+        """The newest of what members hold."""
+        desk = Desk(members(3))
+        desk.write(7, 3)
+        one, two, _ = desk.asked()
+        desk.holds(one, state(5, 50))
+        desk.holds(two, state(6, 60))
+        assert desk.only == Confirmed(3, 3, state(6, 60), None)
+
+    def test_another_value_of_the_same_generation_ends_it(self) -> None:
+        """Whoever holds it, this node too."""
+        desk = Desk(members(3))
+        desk.write(7, 4)
+        desk.holds(desk.asked()[0], state(1, 9))
+        assert desk.only == Confirmed(1, 4, None, state(1, 9))
+        desk = Desk(members(3))
+        desk.write(7, 4)
+        desk.node.store.merge(state(1, 8), Source.EVENT)
+        assert desk.only.winner == state(1, 8)
+        desk.node.run(60.0)
+
+    def test_all_are_our_own_nodes_that_are_there_at_the_time(self) -> None:
+        """Neither agents, nor who failed; also those that cannot be asked, so that it never holds then."""
+        others = [member("a"), member("agent", http=None), member("b", status=Status.FAILED), member("c", http="-")]
+        desk = Desk(others)
+        written = desk.write(7, 1, by_all=True)
+        assert desk.asked() == ["a"]
+        desk.holds("a", written)
+        desk.node.run(5.0)
+        assert desk.only == Confirmed(2, 3, None, None)
+
+    def test_alone_all_is_one(self) -> None:
+        """There is nobody to wait for."""
+        desk = Desk([])
+        desk.write(7, 1, by_all=True)
+        assert desk.only == Confirmed(1, 1, None, None)
+
+    def test_one_answer_serves_all_writes_that_wait(self) -> None:
+        """The newest state is what is sent, and who holds it holds what stands below."""
+        desk = Desk([member("a")])
+        for value in (7, 8, 9):
+            written = desk.write(value, 2)
+        assert desk.asked() == ["a"]
+        desk.holds("a", written)
+        assert [result.held for result in desk.results] == [2, 2, 2]
+        assert [result.superseded_by for result in desk.results] == [written, written, None]
+
+
+class EndTests(SynchronousTestCase):
+    """It ends."""
+
+    def test_when_the_time_is_up_with_what_there_is(self) -> None:
+        """Nobody is asked any more."""
+        desk = Desk(members(2))
+        written = desk.write(7, 3, within_s=1.0)
+        desk.holds(desk.asked()[0], written)
+        desk.node.run(0.99)
+        assert desk.results == []
+        desk.node.run(0.02)
+        assert desk.only == Confirmed(2, 3, None, None)
+        desk.node.fail(desk.asked()[0])
+        desk.node.run(10.0)
+        assert desk.asked() == []
+        assert desk.node.spread.next_deadline() is None
+
+    def test_too_many_are_refused(self) -> None:
+        """At once, and nobody is told later."""
+        desk = Desk([])
+        for _ in range(CONFIRMATIONS_MAX):
+            desk.write(7, 2)
+        assert not desk.node.spread.confirms
+        with pytest.raises(BusyError):
+            desk.write(7, 2)
+        desk.node.run(5.0)
+        assert len(desk.results) == CONFIRMATIONS_MAX
+        assert desk.node.spread.confirms

@@ -1,0 +1,218 @@
+"""Large values: told by their tags, fetched from those who hold them."""
+
+from itertools import pairwise
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from onevalue.exchange import STATE_SENT_SIZE_MAX, Statement, decode_statement, encode_statement
+from onevalue.member import Member, UserEvent
+from onevalue.spread.fetching import ATTEMPTS_MAX, PAUSE_S, SPACING_S, WAIT_MAX_S
+from onevalue.spread.rumour import EVENT_NAME, OWN_EVENT_SIZE_MAX, Announced, decode_event, encode_event
+from onevalue.store import Source, State
+from onevalue.types import Generation
+from tests.spread_rig import Node, member, members, state
+
+LARGE = "x" * (STATE_SENT_SIZE_MAX + 1)
+
+
+def large(generation: int, origin: str = "b") -> State:
+    """A state that is told by its tag."""
+    return State(Generation(generation), LARGE, origin, 5.0)
+
+
+def node_with(*others: Member, initial: State | None = None) -> Node:
+    """A node that has met the others, and asked the one that it asks at once."""
+    node = Node(initial=initial)
+    node.meet(*others)
+    for name in list(node.under_way):
+        node.answer(name, None if name == "old" else state(0, 42))
+    node.asked.clear()
+    return node
+
+
+def announcement(held: State, *, relay_wanted: bool = True) -> UserEvent:
+    """The event that its origin makes."""
+    return UserEvent(EVENT_NAME, encode_event(held), b"raw", relay_wanted)
+
+
+class EventTests(SynchronousTestCase):
+    """The value event of a state that does not fit."""
+
+    def test_what_fits_travels_in_it_and_what_does_not_is_announced(self) -> None:
+        """By tag, origin and time; the payload is never longer than what an event may have."""
+        for size in (1, OWN_EVENT_SIZE_MAX - 80, OWN_EVENT_SIZE_MAX, 60_000):
+            held = State(Generation(7), "x" * size, "b", 5.0)
+            payload = encode_event(held)
+            told = decode_event(payload)
+            assert len(payload) <= OWN_EVENT_SIZE_MAX
+            if isinstance(told, State):
+                assert told == held
+            else:
+                assert told == Announced(held.tag, held.generation, "b")
+        assert isinstance(decode_event(encode_event(large(1))), Announced)
+        assert isinstance(decode_event(encode_event(State(Generation(7), "x" * 100))), State)
+
+    def test_an_announced_state_is_fetched_from_its_origin(self) -> None:
+        """Soon, and it counts as come by the event; the announcement is passed on at once, as it came."""
+        node = node_with(member("a"), member("b"), member("c"))
+        node.spread.receive_events([announcement(large(3))], node.now)
+        node.turn()
+        assert [rumour.raw for _, rumour in node.rumours] == [b"raw"]
+        began = node.now
+        node.run(4 * SPACING_S)
+        assert [name for _, name in node.asked] == ["b"]
+        assert node.asked[0][0] - began <= 4 * SPACING_S
+        node.answer("b", large(3))
+        assert (node.store.current, node.sources) == (large(3), [Source.EVENT])
+        assert node.spread.next_deadline() is None
+
+    def test_what_is_known_or_older_is_neither_fetched_nor_passed_on(self) -> None:
+        """Nor what would be too far ahead."""
+        node = node_with(member("b"), initial=large(3))
+        for held in (large(3), large(2), State(Generation(2**40), LARGE, "b")):
+            node.spread.receive_events([announcement(held)], node.now)
+        node.run(1.0)
+        assert node.rumours == []
+        assert node.spread.counters["fetches"] == 0
+
+    def test_if_the_origin_does_not_answer_others_are_asked(self) -> None:
+        """One at a time, with a pause, until one has it; not for ever."""
+        node = node_with(*members(5), member("b"))
+        node.spread.receive_events([announcement(large(3))], node.now)
+        node.run(WAIT_MAX_S)
+        node.fail("b")
+        for _ in range(3):
+            node.run(PAUSE_S)
+            [name] = node.under_way
+            assert name != "b" or len(node.asked) > 1
+            node.answer(name, state(0, 42))
+        node.run(PAUSE_S)
+        [name] = node.under_way
+        node.answer(name, large(3))
+        assert node.store.current == large(3)
+        times = [at for at, _ in node.asked]
+        assert all(later - earlier >= PAUSE_S for earlier, later in pairwise(times))
+
+    def test_it_gives_up_after_some_members(self) -> None:
+        """Anti-entropy goes on in any case."""
+        node = node_with(*members(5))
+        node.spread.receive_events([announcement(large(3, "gone"))], node.now)
+        for _ in range(2 * ATTEMPTS_MAX):
+            node.run(WAIT_MAX_S)
+            for name in list(node.under_way):
+                node.fail(name)
+        assert len(node.asked) == ATTEMPTS_MAX
+        assert node.spread.next_deadline() is None
+
+    def test_a_newer_one_takes_its_place(self) -> None:
+        """And what came another way is not fetched any more."""
+        node = node_with(member("a"), member("b"))
+        node.spread.receive_events([announcement(large(3, "a"))], node.now)
+        node.spread.receive_events([announcement(large(4))], node.now)
+        node.run(WAIT_MAX_S)
+        assert list(node.under_way) == ["b"]
+        node.answer("b", large(4))
+        node.spread.receive_events([announcement(large(5))], node.now)
+        node.store.merge(large(6), Source.ANTI_ENTROPY)
+        node.run(WAIT_MAX_S)
+        assert not node.under_way
+
+    def test_an_equal_generation_is_fetched_once_and_compared(self) -> None:
+        """The larger stays, whichever it is, and the other is not fetched again."""
+        for ours, after in ((State(Generation(3), "a" * 2000), LARGE), (State(Generation(3), "z" * 2000), "z" * 2000)):
+            node = node_with(member("b"), initial=ours)
+            for _ in range(2):
+                node.spread.receive_events([announcement(large(3))], node.now)
+                node.run(WAIT_MAX_S)
+                for name in list(node.under_way):
+                    node.answer(name, large(3))
+            assert node.store.current.value == after
+            assert len(node.asked) == 1
+
+
+class StatementTests(SynchronousTestCase):
+    """Anti-entropy does not carry a large value to and fro all the time."""
+
+    def test_a_large_value_is_told_by_its_tag(self) -> None:
+        """Over the wire too; a small one in full."""
+        said = Node(initial=large(3)).spread.statement()
+        heard = decode_statement(encode_statement(said))
+        assert (heard.state, heard.tag, heard.generation) == (None, large(3).tag, 3)
+        assert len(encode_statement(said)) < 100
+        small = state(3, "x" * (STATE_SENT_SIZE_MAX - 2))
+        assert decode_statement(encode_statement(Node(initial=small).spread.statement())).state == small
+
+    def test_who_has_less_gets_the_whole_in_the_answer(self) -> None:
+        """Who has the same, or more, gets the tag."""
+        node = Node(initial=large(3))
+        for held, whole in (
+            (state(2, 1), True),
+            (large(2), True),
+            (State(Generation(3), "z" * 2000), True),
+            (large(3), False),
+            (large(4), False),
+        ):
+            told = node.spread.answer_to(Node("b", initial=held).spread.statement(), node.spread.held)
+            assert (told.state is not None) is whole, held.tag
+            assert told.tag == large(3).tag
+
+    def test_who_hears_of_more_fetches_it_from_the_speaker(self) -> None:
+        """The outcome of the push says that nothing changed yet."""
+        node = node_with(member("a"), member("b"))
+        outcome = node.spread.receive_statement(Node("b", initial=large(3)).spread.statement(), node.now)
+        assert (outcome.changed, outcome.refused) == (False, None)
+        node.run(WAIT_MAX_S)
+        assert list(node.under_way) == ["b"]
+        node.answer("b", large(3))
+        assert (node.store.current, node.sources) == (large(3), [Source.NOTIFY])
+
+    def test_an_announcement_too_far_ahead_is_refused(self) -> None:
+        """As a state would be, and members are asked what they hold."""
+        node = node_with(member("a"), member("b"))
+        told = Statement("b", learning=False, state=None, named=f"{2**40}-0123456789abcdef")
+        outcome = node.spread.receive_statement(told, node.now)
+        assert outcome.refused is not None
+        node.turn()
+        assert sorted(node.under_way) == ["a", "b"]
+        assert node.spread.counters["fetches"] == 0
+
+    def test_two_nodes_come_to_hold_the_same_large_value(self) -> None:
+        """Whichever begins, by what they say to each other."""
+        for first in ("one", "two"):
+            one, two = Node("one", initial=large(3)), Node("two", initial=State(Generation(3), "a" * 3000))
+            asker, asked = (one, two) if first == "one" else (two, one)
+            for node, other in ((one, "two"), (two, "one")):
+                node.meet(member(other))
+            asker.round()
+            for _ in range(4):
+                for this, that in ((asker, asked), (asked, asker)):
+                    for name, exchange in list(this.under_way.items()):
+                        said = decode_statement(encode_statement(this.spread.statement_for(exchange)))
+                        that.spread.receive_statement(said, that.now)
+                        answer = decode_statement(encode_statement(that.spread.answer_to(said, that.spread.held)))
+                        this.spread.answered(this.under_way.pop(name), answer, this.now)
+                        this.run(WAIT_MAX_S)
+                        that.run(WAIT_MAX_S)
+            assert one.store.current == two.store.current == large(3), first
+
+
+class OriginalTests(SynchronousTestCase):
+    """Nodes of the original program know integers only."""
+
+    def test_they_are_left_out_while_the_value_is_none(self) -> None:
+        """And counted; with an integer they are told again."""
+        node = node_with(member("old", http=None))
+        assert node.round() == ["old"]
+        node.answer("old", None)
+        node.write("v1")
+        assert node.round() == []
+        assert node.spread.counters["originals_skipped"] == 1
+        node.write(7)
+        assert node.round() == ["old"]
+
+    def test_a_tie_with_a_text_is_left_alone(self) -> None:
+        """A higher generation would not teach it our value."""
+        node = node_with(member("old", http=None), initial=state(3, "v1"))
+        node.spread.receive_original(state(3, 5), node.now)
+        node.run(60.0)
+        assert node.raised == []
