@@ -82,6 +82,7 @@ BUGS: dict[str, Sequence[_Patch]] = {
     "does not refute": [(MemberStates, "_refute", _nothing)],
     "refutes with the same incarnation": [(swim_states, "next_incarnation", _same_incarnation)],
     "acknowledges before the commit": [(Journal, "append", _append_and_say_so)],
+    "confirms before it is on the disk": [(Journal, "when_durable", lambda _self, _state: succeed(None))],
     "writes without learning": [(Learning, "start", _nothing)],
     "does not journal what it learns": [(Journal, "learn", _nothing)],
     "suspicions never end": [(MemberStates, "_suspicion_fires", _nothing)],

@@ -15,8 +15,15 @@ from onevalue.serf.broadcasts import QUEUE_MAX as SERF_QUEUE_MAX
 from onevalue.simulation.clock import NodeClock
 from onevalue.simulation.cluster import Cluster, Host, SimNode
 from onevalue.simulation.network import Endpoint
+from onevalue.spread.confirming import Confirmed
 from onevalue.store import State
 from onevalue.swim.states import QUEUE_MAX as SWIM_QUEUE_MAX
+
+WIPED_S = 10.0
+"""Who confirmed a write may have lost its disk so long before the writer hears that enough have."""
+
+SHOWN_MAX = 40
+"""Characters of a value in a complaint."""
 
 STABLE_S = 10
 """While the network is whole, what all held so long ago is known to whoever takes writes."""
@@ -51,6 +58,7 @@ class Referee:
         self._cluster = cluster
         self._watched: dict[NodeClock, _Watched] = {}
         self._durable: dict[str, State] = {}  # by host: the largest that its disk has held
+        self._wiped: dict[str, float] = {}  # by host: when its disk was lost last
         self._acknowledged: dict[str, State] = {}  # by host: the largest own write that its disk must hold
         self._probes: dict[NodeClock, int] = {}  # how many each had made when the faults stopped
         self._whole_s = 0  # for so many seconds nothing has kept the nodes from each other, and all know all
@@ -72,6 +80,7 @@ class Referee:
     def wiped(self, host: Host) -> None:
         """The disk of the host is lost, and all that was acknowledged by it alone."""
         self._durable.pop(host.name, None)
+        self._wiped[host.name] = self._cluster.clock.now
         self._acknowledged.pop(host.name, None)
 
     def known(self, node: SimNode) -> State | None:
@@ -93,6 +102,15 @@ class Referee:
         if known is not None and state <= known:
             line = f"{node.name} acknowledged {_shown(state)}, though others have held {_shown(known)} for long"
             self._complain(f"{line}: it is lost")
+
+    def confirmed(self, node: SimNode, state: State, confirmed: Confirmed) -> None:
+        """A write of the node was confirmed by so many: their disks hold it, or what stands above it."""
+        now = self._cluster.clock.now
+        held = [each for each in self._durable.values() if each == state or each.generation > state.generation]
+        wiped = [name for name, at in self._wiped.items() if now - at <= WIPED_S]
+        if self._cluster.settings.with_journal and confirmed.held > len(held) + len(wiped):
+            line = f"{node.name} says that {confirmed.held} hold {_shown(state)}, and {len(held)} disks do"
+            self._complain(line)
 
     def disturbed(self) -> None:
         """Something keeps nodes from each other, or did a moment ago."""
@@ -207,4 +225,4 @@ def _difference(alive: dict[str, str], running: dict[str, str]) -> str:
 
 
 def _shown(state: State | None) -> str:
-    return "nothing" if state is None else f"{state.value!r} at {state.generation}"
+    return "nothing" if state is None else f"{state.text[:SHOWN_MAX].decode(errors='replace')} at {state.generation}"

@@ -14,6 +14,7 @@ from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 
 from onevalue.errors import WriteRefusedError
+from onevalue.exchange import STATE_SENT_SIZE_MAX
 from onevalue.simulation.cluster import Cluster, Host, SimNode
 from onevalue.simulation.faults import Faults
 from onevalue.simulation.referee import Complaint, Referee
@@ -29,6 +30,12 @@ EAGER, EAGER_S = 0.8, 0.01
 
 STARTS_S = 2.0
 """Over so long the nodes start."""
+
+LARGE = "x" * (STATE_SENT_SIZE_MAX + 1)
+"""In a value that is announced, and fetched."""
+
+CONFIRMED_S = 5.0
+"""How long a write waits for other nodes."""
 
 REPEATED_WRITES = 5
 """Nodes that write at the same moment, at most."""
@@ -78,6 +85,7 @@ class Run:
         self._referee = Referee(self.cluster, fault_free=scenario.fault_free)
         self._faults = Faults(scenario, self.cluster, self._referee, self._start, self._say)
         self._writing = True
+        self._of_writes = Random(f"{scenario.seed} of writes")
 
     def play(self) -> Verdict:
         """The scenario was run, to its end or to the first complaint; a fault in the nodes' own code is one, too."""
@@ -171,14 +179,29 @@ class Run:
         if node is None or not node.service.running:
             return
         known = self._referee.known(node)
+        if self._of_writes.random() < self.scenario.large:
+            value = [value, LARGE]
+        needed = self._of_writes.randrange(1, 4) if self._of_writes.random() < self.scenario.confirmed else 0
 
         def acknowledged(state: State) -> None:
             self._writes += 1
             self._referee.acknowledged(node, host, state, known)
+            if needed:
+                self._confirm(node, state, needed)
 
         # As from a client: in a turn of its own.
         node.clock.callLater(
             0, self._call, node, value, Condition.of(node.current.tag) if conditional else None, acknowledged
+        )
+
+    def _confirm(self, node: SimNode, state: State, needed: int) -> None:
+        """So many nodes are to hold the write, this one counted; with 1, all that it knows."""
+        node.parts.spread.confirm(
+            state,
+            needed,
+            by_all=needed == 1,
+            until=node.clock.seconds() + CONFIRMED_S,
+            done=lambda confirmed: self._referee.confirmed(node, state, confirmed),
         )
 
     def _call(

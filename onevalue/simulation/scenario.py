@@ -46,6 +46,8 @@ class Scenario:
         faults: kinds that happen.
         fault_pause_s: between two of them, on average.
         write_pause_s: between two writes, on average.
+        large: the share of values that are too large for an event.
+        confirmed: the share of writes that other nodes are to confirm.
         faults_s: for how long.
     """
 
@@ -60,6 +62,8 @@ class Scenario:
     faults: tuple[str, ...]
     fault_pause_s: float
     write_pause_s: float
+    large: float
+    confirmed: float
     faults_s: float
 
     @property
@@ -77,7 +81,7 @@ class Scenario:
 
 def draw(seed: int) -> Scenario:
     """The scenario of a seed."""
-    rng = Random(f"{seed} scenario")
+    rng, of_writes = Random(f"{seed} scenario"), Random(f"{seed} writes")
     style = rng.choices(list(STYLES), list(STYLES.values()))[0]
     profile = rng.choices(("lan", "local", "wan"), (12, 6, 1))[0]
     latency = LATENCIES["wan" if profile == "wan" or rng.random() < 0.15 else "lan"]
@@ -107,5 +111,7 @@ def draw(seed: int) -> Scenario:
         faults=tuple(faults),
         fault_pause_s=rng.uniform(*pauses_s),
         write_pause_s=rng.choice((0.2, 1.0, 4.0)),
+        large=of_writes.choice((0.0, 0.0, 0.0, 0.3, 1.0)),
+        confirmed=of_writes.choice((0.0, 0.0, 0.5)),
         faults_s=rng.uniform(15.0, 45.0),
     )
