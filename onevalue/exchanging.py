@@ -4,7 +4,7 @@ A thin shell, without decisions: what is said is `exchange`'s form, who is asked
 what a node does with an answer. `answer_statement` and `understand_answer` know no HTTP: the simulator calls them too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
@@ -37,22 +38,34 @@ from onevalue.spread.contacts import Contact
 from onevalue.spread.core import Exchange
 
 
-def quiet_client(reactor: Any, connect_time_max_s: float) -> HTTPClient:
-    """A client that keeps no connections, and writes no line in the log for each."""
+def quiet_client(
+    reactor: Any, connect_time_max_s: float, authorities: Sequence[Certificate] | None = None
+) -> HTTPClient:
+    """A client that keeps no connections, and writes no line in the log for each.
+
+    Who shows a certificate is believed if one of the `authorities` has signed it; None: one of the platform's.
+    """
     pool = HTTPConnectionPool(reactor, persistent=False)
     pool._factory = _QuietFactory  # noqa: SLF001  # Twisted has no other way to quiet its client
-    endpoints = NumericEndpoints(reactor, connect_time_max_s)
+    endpoints = NumericEndpoints(reactor, connect_time_max_s, authorities)
     return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
 
 
 @implementer(IAgentEndpointFactory)
 class NumericEndpoints:
-    """Connects to numeric hosts: members have no others, and Twisted's own would ask the resolver, in a thread."""
+    """Connects to numeric hosts: members have no others, and Twisted's own would ask the resolver, in a thread.
 
-    def __init__(self, reactor: Any, connect_time_max_s: float) -> None:
+    A certificate must have the address that was called among its subject alternative names (RFC 6125, RFC 9525).
+    """
+
+    def __init__(
+        self, reactor: Any, connect_time_max_s: float, authorities: Sequence[Certificate] | None = None
+    ) -> None:
         self._reactor = reactor
         self._connect_time_max_s = connect_time_max_s
-        self._policy = BrowserLikePolicyForHTTPS()
+        self._policy = BrowserLikePolicyForHTTPS(
+            None if authorities is None else trustRootFromCertificates(authorities)
+        )
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """See IAgentEndpointFactory."""

@@ -141,7 +141,7 @@ class WebNode:
             name="n1",
             version="1.2.3",
             started_s=990.0,
-            exposure=["gossip on 10.0.0.1:7946 is unencrypted"],
+            exposure=lambda: ["gossip on 10.0.0.1:7946 is unencrypted"],
         )
         self.site = make_site(self.clock, self.context)
 

@@ -4,7 +4,7 @@ It must not know what any route does with it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -13,6 +13,7 @@ from onevalue.membership import IMembership
 from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.store import Store
+from onevalue.web.access import Access
 from onevalue.writer import Writer
 
 
@@ -32,7 +33,9 @@ class Context:
         name: of this node.
         version: of this package.
         started_s: `clock.seconds()` when the node started.
-        exposure: one sentence for each thing that is open and unencrypted.
+        exposure: one sentence for each thing that is open and unencrypted, as it is now.
+        access: which tokens count.
+        host_names: this host's, for requests at a loopback address.
     """
 
     store: Store
@@ -46,7 +49,9 @@ class Context:
     name: str
     version: str
     started_s: float
-    exposure: Sequence[str] = ()
+    exposure: Callable[[], Sequence[str]] = tuple
+    access: Access = field(default_factory=Access)
+    host_names: Sequence[str] = ()
 
     @property
     def now(self) -> float:

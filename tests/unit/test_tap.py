@@ -226,4 +226,4 @@ class WiringTests(SynchronousTestCase):
             (opened, "tcp:80:interface=127.0.0.1", ["gossip"]),
             (opened, "tcp:80", ["gossip", "HTTP"]),
         ]:
-            assert [sentence.split()[0] for sentence in exposure(placement, http, Envelope())] == words
+            assert [sentence.split()[0] for sentence in exposure(placement, http, Envelope(), None)] == words
