@@ -9,19 +9,21 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from hyperlink import EncodedURL
+from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.internet.ssl import Certificate
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
     Agent,
-    BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
+    RequestTransmissionFailed,
     ResponseDone,
+    ResponseFailed,
     _HTTP11ClientFactory,
 )
 from twisted.web.http import PotentialDataLoss
@@ -29,6 +31,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from onevalue.certificates import Authorities
 from onevalue.errors import RemoteProtocolError, UndecipherableError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_answer, encode_statement
 from onevalue.loglines import shown
@@ -55,7 +58,7 @@ def quiet_client(
 class NumericEndpoints:
     """Connects to numeric hosts: members have no others, and Twisted's own would ask the resolver, in a thread.
 
-    A certificate must have the address that was called among its subject alternative names (RFC 6125, RFC 9525).
+    Over TLS only to those whose certificate is believed (`certificates`).
     """
 
     def __init__(
@@ -63,9 +66,7 @@ class NumericEndpoints:
     ) -> None:
         self._reactor = reactor
         self._connect_time_max_s = connect_time_max_s
-        self._policy = BrowserLikePolicyForHTTPS(
-            None if authorities is None else trustRootFromCertificates(authorities)
-        )
+        self._authorities = Authorities(authorities)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """See IAgentEndpointFactory."""
@@ -74,7 +75,7 @@ class NumericEndpoints:
         plain: IStreamClientEndpoint = kind(self._reactor, host, uri.port, self._connect_time_max_s)
         if uri.scheme != b"https":
             return plain
-        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), plain)
+        return wrapClientTLS(self._authorities.connection_to(host), plain)
 
 
 class _QuietFactory(_HTTP11ClientFactory):
@@ -95,7 +96,7 @@ def exchange_states(
     """One exchange: fires with the member's statement, or with None if it answered as the original program does.
 
     Fails if it answered otherwise, or not at all; with UndecipherableError if the answer should be signed by this
-    member, for this request, and is not. Cancelling it closes the connection.
+    member, for this request, and is not, or its certificate is refused. Cancelling it closes the connection.
     """
     contact, state = exchange.contact, statement.state
     signed: dict[str, str] = {}  # an original's form has no body to sign
@@ -126,8 +127,21 @@ def exchange_states(
         signature = None if signatures is None else ",".join(signatures)
         return understand_answer(body, signed, signature, contact, signer)
 
-    done: Deferred[Statement | None] = requested.addCallback(answered)
+    done: Deferred[Statement | None] = requested.addCallbacks(answered, _raise_reason)
     return done
+
+
+def _raise_reason(failure: Failure) -> None:
+    """Raises what it was that kept a request from being answered, where Twisted shows only that something did."""
+    error = failure.value
+    if isinstance(error, RequestTransmissionFailed | ResponseFailed):
+        for each in error.reasons:
+            if each.check(UndecipherableError):
+                each.raiseException()
+            if each.check(SSL.Error):
+                why = ", ".join(part for *_, part in each.value.args[0]) if each.value.args else "it broke off"
+                raise RemoteProtocolError(f"no TLS connection: {why}")
+    failure.raiseException()
 
 
 def answer_statement(

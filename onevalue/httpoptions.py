@@ -13,7 +13,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.ssl import Certificate
 
 from onevalue.addresses import check_http_port
-from onevalue.cafile import read_authorities
+from onevalue.certificates import read_authorities
 from onevalue.errors import ConfigError
 from onevalue.tokenfile import TokenFile, Tokens
 

@@ -114,7 +114,11 @@ class WebNode:
     """One node. Its time stands still unless the test advances `clock`."""
 
     def __init__(
-        self, journal: NullJournal | None = None, state: State | None = None, envelope: Envelope | None = None
+        self,
+        journal: NullJournal | None = None,
+        state: State | None = None,
+        envelope: Envelope | None = None,
+        host_names: Sequence[str] = (),
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -142,6 +146,7 @@ class WebNode:
             version="1.2.3",
             started_s=990.0,
             exposure=lambda: ["gossip on 10.0.0.1:7946 is unencrypted"],
+            host_names=host_names,
         )
         self.site = make_site(self.clock, self.context)
 

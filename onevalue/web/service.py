@@ -22,7 +22,7 @@ from twisted.web.resource import IResource
 from onevalue.addresses import host_port
 from onevalue.web.cluster import ClusterRoutes
 from onevalue.web.context import Context
-from onevalue.web.guard import Guard
+from onevalue.web.guard import Check, Guard
 from onevalue.web.health import HealthRoutes
 from onevalue.web.hosts import HostCheck
 from onevalue.web.original import OriginalRoutes
@@ -51,7 +51,7 @@ def make_site(reactor: IReactorTime, context: Context) -> LimitedSite:
     """The whole server, but for the port."""
     traffic = Traffic()
     error_log = ErrorLog(reactor, traffic)
-    checks = [HostCheck([context.name, *context.host_names]), context.access]
+    checks: list[Check] = [HostCheck([context.name, *context.host_names]), context.access]
     guard = Guard(make_resource(context, traffic, error_log), checks, reactor, traffic)
     return LimitedSite(guard, reactor, traffic, error_log)
 
