@@ -194,6 +194,8 @@ async def test_nodes_exchange_states_over_tls(house: House) -> None:
     await n2.holds(7)
     members = await n1.members()
     assert members["n2"]["http"] == n2.url
+    for origin, status in [(n1.url, 200), (n1.url.replace("https", "http"), 403)]:
+        assert (await n1.call("PUT", "/v1/value", json=8, headers={"Origin": origin})).status == status
 
     async def exchanged() -> bool:
         spread = (await n1.call("GET", "/v1/status")).json()["spread"]
