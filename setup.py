@@ -36,6 +36,8 @@ setup(
     entry_points={"console_scripts": ["onevalue=onevalue.cli:main"]},
     install_requires=[
         "twisted[tls]>=24.11",
+        "pyopenssl>=24",
+        "service-identity>=23.1",  # whether a certificate is for an address
         "klein>=24.8",
         "treq>=24.9",
         "hyperlink>=21",  # the URLs that treq takes

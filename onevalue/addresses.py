@@ -184,6 +184,11 @@ def http_open_to_others(description: str) -> bool:
     return kind != "unix" and not (address.is_loopback if address else interface == "localhost")
 
 
+def http_encrypted(description: str) -> bool:
+    """Whether a strports description is one of TLS."""
+    return _parts(description)[0] == "ssl"
+
+
 def _parts(description: str) -> tuple[str, str, str]:
     """Kind, port and interface of a strports description; "" for what it does not say."""
     kind, *rest = re.split(r"(?<!\\):", description)

@@ -125,6 +125,7 @@ def make_node(
     web: Service | None = None,
     web_stop_time_s: float = 0.0,
     debug: Service | None = None,
+    reloading: Service | None = None,
 ) -> Node:
     """One service of all parts, started and stopped in the order in which nothing is lost.
 
@@ -134,10 +135,12 @@ def make_node(
         web: serves clients, and stops within `web_stop_time_s`; None: nobody does.
         web_stop_time_s: see there.
         debug: looks on.
+        reloading: hears that what can change while the node runs is to be read again.
     """
-    children = [parts.broadcaster, parts.keeper, debug, web, parts.gossip]
+    children = [parts.broadcaster, parts.keeper, debug, web, parts.gossip, reloading]
     stops = [
         Stop(parts.writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
+        *([] if reloading is None else [Stop(reloading.stopService, STOP_TIME_MAX_S)]),
         *([] if debug is None else [Stop(debug.stopService, STOP_TIME_MAX_S)]),
         Stop(parts.keeper.stopService, STOP_TIME_MAX_S),  # likewise
         # First of those that others see: they should know before they miss us. It has its own budget.

@@ -4,23 +4,26 @@ A thin shell, without decisions: what is said is `exchange`'s form, who is asked
 what a node does with an answer. `answer_statement` and `understand_answer` know no HTTP: the simulator calls them too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
 from hyperlink import EncodedURL
+from OpenSSL import SSL
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
     Agent,
-    BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
+    RequestTransmissionFailed,
     ResponseDone,
+    ResponseFailed,
     _HTTP11ClientFactory,
 )
 from twisted.web.http import PotentialDataLoss
@@ -28,6 +31,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
+from onevalue.certificates import Authorities
 from onevalue.errors import RemoteProtocolError, UndecipherableError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_answer, encode_statement
 from onevalue.loglines import shown
@@ -38,22 +42,32 @@ from onevalue.spread.core import Exchange
 from onevalue.store import State
 
 
-def quiet_client(reactor: Any, connect_time_max_s: float) -> HTTPClient:
-    """A client that keeps no connections, and writes no line in the log for each."""
+def quiet_client(
+    reactor: Any, connect_time_max_s: float, authorities: Sequence[Certificate] | None = None
+) -> HTTPClient:
+    """A client that keeps no connections, and writes no line in the log for each.
+
+    Who shows a certificate is believed if one of the `authorities` has signed it; None: one of the platform's.
+    """
     pool = HTTPConnectionPool(reactor, persistent=False)
     pool._factory = _QuietFactory  # noqa: SLF001  # Twisted has no other way to quiet its client
-    endpoints = NumericEndpoints(reactor, connect_time_max_s)
+    endpoints = NumericEndpoints(reactor, connect_time_max_s, authorities)
     return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
 
 
 @implementer(IAgentEndpointFactory)
 class NumericEndpoints:
-    """Connects to numeric hosts: members have no others, and Twisted's own would ask the resolver, in a thread."""
+    """Connects to numeric hosts: members have no others, and Twisted's own would ask the resolver, in a thread.
 
-    def __init__(self, reactor: Any, connect_time_max_s: float) -> None:
+    Over TLS only to those whose certificate is believed (`certificates`).
+    """
+
+    def __init__(
+        self, reactor: Any, connect_time_max_s: float, authorities: Sequence[Certificate] | None = None
+    ) -> None:
         self._reactor = reactor
         self._connect_time_max_s = connect_time_max_s
-        self._policy = BrowserLikePolicyForHTTPS()
+        self._authorities = Authorities(authorities)
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """See IAgentEndpointFactory."""
@@ -62,7 +76,7 @@ class NumericEndpoints:
         plain: IStreamClientEndpoint = kind(self._reactor, host, uri.port, self._connect_time_max_s)
         if uri.scheme != b"https":
             return plain
-        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), plain)
+        return wrapClientTLS(self._authorities.connection_to(host), plain)
 
 
 class _QuietFactory(_HTTP11ClientFactory):
@@ -83,7 +97,7 @@ def exchange_states(
     """One exchange: fires with the member's statement, or with None if it answered as the original program does.
 
     Fails if it answered otherwise, or not at all; with UndecipherableError if the answer should be signed by this
-    member, for this request, and is not. Cancelling it closes the connection.
+    member, for this request, and is not, or its certificate is refused. Cancelling it closes the connection.
     """
     contact = exchange.contact
     signed: dict[str, str] = {}  # an original's form has no body to sign
@@ -116,8 +130,21 @@ def exchange_states(
         signature = None if signatures is None else ",".join(signatures)
         return understand_answer(body, signed, signature, contact, signer)
 
-    done: Deferred[Statement | None] = requested.addCallback(answered)
+    done: Deferred[Statement | None] = requested.addCallbacks(answered, _raise_reason)
     return done
+
+
+def _raise_reason(failure: Failure) -> None:
+    """Raises what it was that kept a request from being answered, where Twisted shows only that something did."""
+    error = failure.value
+    if isinstance(error, RequestTransmissionFailed | ResponseFailed):
+        for each in error.reasons:
+            if each.check(UndecipherableError):
+                each.raiseException()
+            if each.check(SSL.Error):
+                why = ", ".join(part for *_, part in each.value.args[0]) if each.value.args else "it broke off"
+                raise RemoteProtocolError(f"no TLS connection: {why}")
+    failure.raiseException()
 
 
 def answer_statement(

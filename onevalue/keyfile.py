@@ -1,33 +1,24 @@
 """The keys of a node on disk: the file that `--key-file` names, and the keyring that the node keeps for itself.
 
-It owns who may read such a file, its two forms (a base64 key a line, as `serf keygen` prints it, or Serf's JSON array)
-and how a ring is replaced without ever being half there. It must not know what keys are for, nor when they change.
-No text that it makes shows a key or what was meant to be one.
+It owns the two forms of such a file (a base64 key a line, as `serf keygen` prints it, or Serf's JSON array) and how a
+ring is replaced without ever being half there; who may read it is `secretfile`'s. It must not know what keys are for,
+nor when they change. No text that it makes shows a key or what was meant to be one.
 """
 
 import json
 import os
-import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from onevalue.errors import ConfigError, LocalProtocolError
-from onevalue.journal_file import FILE_MODE, FOLDER_MODE, reason
+from onevalue.errors import LocalProtocolError
+from onevalue.journal_file import FILE_MODE, FOLDER_MODE
+from onevalue.secretfile import loose_mode, named, read_secrets
 from onevalue.wire.key_text import decode_key, encode_key, fingerprint
 from onevalue.wire.keyring import KEY_SIZES, KEYS_MAX
 
 KEY_FILE_SIZE_MAX = 16384
 """Bytes of a file of keys: KEYS_MAX of the longest, and comments."""
-
-OTHERS_MODE = 0o077
-"""Permission bits none of which a file of keys may have."""
-
-CREDENTIAL_MODE = 0o037
-"""The same for a credential of systemd, which is root's, and opened to the service by an access list.
-
-The list shows as a right of the group to read; the folder around it is open to the service only.
-"""
 
 
 def read_keys(path: Path, credentials: Path | None = None) -> tuple[bytes, ...]:
@@ -42,9 +33,8 @@ def read_keys(path: Path, credentials: Path | None = None) -> tuple[bytes, ...]:
         ConfigError: it cannot be read, or is no regular file; others may read or write it; it belongs to neither root
             nor the user of this process; it is too large; it holds no key, too many, or something that is none.
     """
-    with _named(f"--key-file: {path}"):
-        is_credential = credentials is not None and path.parent == credentials
-        return _keys(_read(path, CREDENTIAL_MODE if is_credential else OTHERS_MODE))
+    with named(f"--key-file: {path}"):
+        return _keys(read_secrets(path, "keys", KEY_FILE_SIZE_MAX, loose_mode(path, credentials)))
 
 
 class KeyringFile:
@@ -64,8 +54,8 @@ class KeyringFile:
             ConfigError: as `read_keys`; the message says that it is the kept keyring.
         """
         alternative = ", or move it away: the node then starts with --key-file"
-        with _named(f"{self._path}: the kept keyring", alternative), suppress(FileNotFoundError):
-            return _keys(_read(self._path))
+        with named(f"{self._path}: the kept keyring", alternative), suppress(FileNotFoundError):
+            return _keys(read_secrets(self._path, "keys", KEY_FILE_SIZE_MAX))
         return None
 
     def save(self, keys: Sequence[bytes]) -> None:
@@ -117,47 +107,6 @@ def choose_keys(given: tuple[bytes, ...], kept: tuple[bytes, ...] | None) -> tup
         f" instead (its primary: {fingerprint(kept[0])}). Put the present key into the key file, or remove the kept"
         " keyring to start anew"
     )
-
-
-@contextmanager
-def _named(subject: str, alternative: str = "") -> Iterator[None]:
-    """What goes wrong inside is a ConfigError that says with what, and what to do."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"cannot be read: {reason(error)}. Put a file there that the user who runs onevalue may read"
-        raise ConfigError(f"{subject} {problem}{alternative}") from None
-    except ValueError as error:
-        raise ConfigError(f"{subject} {error}{alternative}") from None
-
-
-def _read(path: Path, loose_mode: int = OTHERS_MODE) -> str:
-    """The text of a file that is fit to hold keys, with none of these permission bits.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: it is not fit; the text goes on after the file's name.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # else it would wait for the writer of a pipe
-    try:
-        _check(path, os.fstat(descriptor), loose_mode)
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(KEY_FILE_SIZE_MAX + 1)
-    finally:
-        os.close(descriptor)
-    if len(data) > KEY_FILE_SIZE_MAX:
-        raise ValueError(f"has more than {KEY_FILE_SIZE_MAX} bytes. Leave only the keys in it")
-    return data.decode("utf-8", "replace")  # what is no UTF-8 is no base64 either, but may stand in a comment
-
-
-def _check(path: Path, status: os.stat_result, loose_mode: int) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("is not a regular file. Put one there")
-    if status.st_uid not in {0, user := os.geteuid()}:
-        who = f"user {status.st_uid}, neither to root nor to user {user}, who runs onevalue"
-        raise ValueError(f"belongs to {who}. If its keys are yours, run chown {user} {path}")
-    if status.st_mode & loose_mode:
-        raise ValueError(f"is open to others than its owner. Run chmod 600 {path}")
 
 
 def _keys(text: str) -> tuple[bytes, ...]:

@@ -13,12 +13,11 @@ from pathlib import Path
 from socket import gethostname
 from typing import TypeVar
 
-from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
 import twisted
 from onevalue import __version__
-from onevalue.addresses import Placement, check_http_port, place, split_host_port
+from onevalue.addresses import Placement, place, split_host_port
 from onevalue.config import (
     GOSSIP_PORT_DEFAULT,
     HTTP_PORT_DEFAULT,
@@ -30,6 +29,7 @@ from onevalue.config import (
     SwimSettings,
 )
 from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
+from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
 from onevalue.keyfile import read_keys
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
@@ -78,6 +78,7 @@ class NodeConfig:
         spread: bounds and rates of spreading.
         broadcast_interval_s: between two rounds of anti-entropy.
         debug_interval_s: between two debug lines; 0 for none.
+        access: who may call this node over HTTP, and whom it believes.
     """
 
     name: str
@@ -98,6 +99,7 @@ class NodeConfig:
     spread: SpreadSettings
     broadcast_interval_s: float
     debug_interval_s: float
+    access: HttpAccess = field(default_factory=HttpAccess)
 
 
 class Options(usage.Options):
@@ -174,6 +176,14 @@ class Options(usage.Options):
             None,
             "Label of the cluster; nodes of another, or of none, are refused. [default: none]",
         ],
+        [
+            "token-file",
+            None,
+            None,
+            "File of tokens for HTTP: `write TOKEN` or `read TOKEN` a line; SIGHUP reads it again.",
+        ],
+        ["ca-file", None, None, "PEM file of who signs members' certificates. [default: the platform's]"],
+        ["host-names", None, None, "Further names of this host, a comma list, for HTTP at a loopback address."],
         ["profile", None, None, "Timing of gossip: lan, wan or local. [default: lan]"],
         ["join-timeout", None, None, "Seconds after which a node whom nobody answers takes writes. [default: 5]"],
     ]
@@ -238,7 +248,9 @@ class Options(usage.Options):
         return NodeConfig(
             name=name,
             placement=placement,
-            http=self._checked("http", _endpoint, self._text("http") or placement.http_description(HTTP_PORT_DEFAULT)),
+            http=self._checked(
+                "http", check_endpoint, self._text("http") or placement.http_description(HTTP_PORT_DEFAULT)
+            ),
             join=join,
             tags=self._tags(),
             initial=self._initial(),
@@ -254,6 +266,7 @@ class Options(usage.Options):
             spread=spread,
             broadcast_interval_s=self._number("broadcast-interval", float, 0.01, 3600.0),
             debug_interval_s=self._number("debug-interval", float, 0.0, 86400.0),
+            access=read_http_access(self._text, self._environ.get("CREDENTIALS_DIRECTORY")),
         )
 
     def _initial(self) -> Value:
@@ -397,15 +410,6 @@ def _address(text: str) -> str:
 def _name(text: str) -> str:
     if not 0 < len(text.encode()) <= NAME_LENGTH_MAX or not text.isprintable() or "/" in text or text in {".", ".."}:
         raise ValueError(f"is no name: 1 to {NAME_LENGTH_MAX} bytes, printable, no slash, and not only dots")
-    return text
-
-
-def _endpoint(text: str) -> str:
-    try:
-        serverFromString(None, text)  # only to see that it can be read: the node makes its own
-    except Exception as error:  # noqa: BLE001  # each kind of endpoint has its own; whichever it is, the option is wrong
-        raise ValueError(f"is no strports description: {error}") from None
-    check_http_port(text)
     return text
 
 

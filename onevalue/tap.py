@@ -6,7 +6,7 @@ The only module that knows all parts, and the only one that imports the reactor,
 import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from twisted.application.service import IService
@@ -14,7 +14,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 
 from onevalue import __version__, process
-from onevalue.addresses import Placement, host_port, http_open_to_others
+from onevalue.addresses import Placement, host_port
 from onevalue.assembly import World, assemble, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
 from onevalue.debugline import DebugLine
@@ -26,11 +26,15 @@ from onevalue.keyfile import KeyringFile, choose_keys
 from onevalue.loglines import shown
 from onevalue.node import Node
 from onevalue.options import NodeConfig, Options
+from onevalue.reloading import Reloading
 from onevalue.signing import Signer
 from onevalue.store import State
 from onevalue.streams import Reactor
+from onevalue.tokenfile import TokenFile, Tokens
 from onevalue.transport import Sockets
+from onevalue.web.access import Access, http_exposure
 from onevalue.web.context import Context
+from onevalue.web.hosts import names_of_this_host
 from onevalue.web.service import STOP_GRACE_S, WebService
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.keyring import Keyring
@@ -71,9 +75,12 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
         ConfigError: the kept keyring cannot be used; nothing was changed.
     """
     envelope, keep_keys = _envelope(config)
-    exposed = exposure(config.placement, config.http, envelope)
-    for sentence in exposed:
-        _LOG.warn("{sentence}", sentence=sentence)
+    access = Access(config.access.tokens)
+
+    def exposed() -> list[str]:
+        return exposure(config.placement, config.http, envelope, access.tokens)
+
+    _warn(exposed())
     signer = Signer(envelope, secrets.token_bytes)
     world = World(
         reactor=reactor,
@@ -88,7 +95,9 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
             envelope=envelope,
             stream_time_max_s=config.swim.stream_timeout_s,
         ),
-        exchange_states=partial(exchange_states, quiet_client(reactor, EXCHANGE_TIME_MAX_S), signer),
+        exchange_states=partial(
+            exchange_states, quiet_client(reactor, EXCHANGE_TIME_MAX_S, config.access.authorities), signer
+        ),
     )
     parts = assemble(config, world)
     web = WebService(
@@ -109,11 +118,29 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
             exposure=exposed,
             value_size_max=config.value_size_max,
             cluster_size=config.cluster_size,
+            access=access,
+            host_names=[*names_of_this_host(), *config.access.host_names],
         ),
     )
     debug = DebugLine(reactor=reactor, store=parts.store, membership=parts.gossip, interval_s=config.debug_interval_s)
     _say_who(config, parts.targets, parts.store.current)
-    return make_node(parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug)
+    reloading = Reloading(reactor)
+    if config.access.token_file is not None:
+        reloading.observe_reload(partial(_reload_tokens, config.access.token_file, access, exposed))
+    return make_node(parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug, reloading=reloading)
+
+
+def _reload_tokens(file: TokenFile, access: Access, exposed: Callable[[], list[str]]) -> None:
+    """The tokens that count are those in the file now. Raises ConfigError; then they are those from before."""
+    before = exposed()
+    access.tokens = file.read()
+    _LOG.info("tokens that count from now on: {tokens}", tokens=str(access.tokens))
+    _warn([sentence for sentence in exposed() if sentence not in before])
+
+
+def _warn(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        _LOG.warn("{sentence}", sentence=sentence)
 
 
 def _envelope(config: NodeConfig) -> tuple[Envelope, Keep | None]:
@@ -147,7 +174,7 @@ def _say_who(config: NodeConfig, targets: Sequence[str], state: State) -> None:
     )
 
 
-def exposure(placement: Placement, http: str, envelope: Envelope) -> list[str]:
+def exposure(placement: Placement, http: str, envelope: Envelope, tokens: Tokens | None) -> list[str]:
     """A sentence for each thing that is open to other hosts, unencrypted and unauthenticated."""
     where = host_port(placement.bind_host, placement.bind_port)
     sentences = []
@@ -159,6 +186,4 @@ def exposure(placement: Placement, http: str, envelope: Envelope) -> list[str]:
         sentences.append(f"gossip on {where} takes what is not encrypted too, until --verify-incoming is yes")
     elif placement.open_to_others and not envelope.encrypts:
         sentences.append(f"gossip on {where} is sent unencrypted, until --verify-outgoing is yes")
-    if http_open_to_others(http):
-        sentences.append(f"HTTP on {http} is open: whoever reaches it can read and write the value")
-    return sentences
+    return [*sentences, *http_exposure(http, tokens, nodes_sign=envelope.demands_keys)]

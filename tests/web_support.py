@@ -131,6 +131,7 @@ class WebNode:
         journal: NullJournal | None = None,
         state: State | None = None,
         envelope: Envelope | None = None,
+        host_names: Sequence[str] = (),
         **more: Any,
     ) -> None:
         self.clock = Clock()
@@ -158,7 +159,8 @@ class WebNode:
             name="n1",
             version="1.2.3",
             started_s=990.0,
-            exposure=["gossip on 10.0.0.1:7946 is unencrypted"],
+            exposure=lambda: ["gossip on 10.0.0.1:7946 is unencrypted"],
+            host_names=host_names,
             **more,
         )
         self.site = make_site(self.clock, self.context)

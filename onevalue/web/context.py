@@ -4,7 +4,7 @@ It must not know what any route does with it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -14,6 +14,7 @@ from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.store import Store
 from onevalue.values import VALUE_SIZE_DEFAULT
+from onevalue.web.access import Access
 from onevalue.writer import Writer
 
 
@@ -33,9 +34,11 @@ class Context:
         name: of this node.
         version: of this package.
         started_s: `clock.seconds()` when the node started.
-        exposure: one sentence for each thing that is open and unencrypted.
         value_size_max: bytes of JSON of a value that is written here.
         cluster_size: of how many nodes a majority is one; None: nobody has said.
+        exposure: one sentence for each thing that is open and unencrypted, as it is now.
+        access: which tokens count.
+        host_names: this host's, for requests at a loopback address.
     """
 
     store: Store
@@ -49,9 +52,11 @@ class Context:
     name: str
     version: str
     started_s: float
-    exposure: Sequence[str] = ()
     value_size_max: int = VALUE_SIZE_DEFAULT
     cluster_size: int | None = None
+    exposure: Callable[[], Sequence[str]] = tuple
+    access: Access = field(default_factory=Access)
+    host_names: Sequence[str] = ()
 
     @property
     def now(self) -> float:

@@ -22,7 +22,9 @@ from twisted.web.resource import IResource
 from onevalue.addresses import host_port
 from onevalue.web.cluster import ClusterRoutes
 from onevalue.web.context import Context
+from onevalue.web.guard import Check, Guard
 from onevalue.web.health import HealthRoutes
+from onevalue.web.hosts import HostCheck
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
 from onevalue.web.server import LimitedSite
@@ -51,7 +53,9 @@ def make_site(reactor: IReactorTime, context: Context) -> LimitedSite:
     """The whole server, but for the port."""
     traffic = Traffic()
     error_log = ErrorLog(reactor, traffic)
-    return LimitedSite(make_resource(context, traffic, error_log), reactor, traffic, error_log)
+    checks: list[Check] = [HostCheck([context.name, *context.host_names]), context.access]
+    guard = Guard(make_resource(context, traffic, error_log), checks, reactor, traffic)
+    return LimitedSite(guard, reactor, traffic, error_log)
 
 
 class WebService(Service):

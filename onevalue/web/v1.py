@@ -64,7 +64,7 @@ class V1Routes:
             "engine": dict(context.membership.status()),
             "spread": dict(context.spread.counters),
             "http": asdict(self._traffic),
-            "exposure": list(context.exposure),
+            "exposure": list(context.exposure()),
         }
         return answer_json(request, document)
 

@@ -115,7 +115,7 @@ class Host:
         """A request, unless one is not answered yet."""
         if self.get_asked is None:
             self.get_asked = time.monotonic(), self.queue.total_s()
-            self.http.send(b"GET /get HTTP/1.1\r\nHost: n\r\n\r\n")
+            self.http.send(b"GET /get HTTP/1.1\r\nHost: localhost\r\n\r\n")
 
     def answered(self, sock: socket.socket) -> list[Sample]:
         """What came on one of the sockets."""

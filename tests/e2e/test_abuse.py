@@ -206,7 +206,7 @@ BAD_REQUESTS = [
 def spelt_out(request: bytes) -> bytes:
     """A whole request from its beginning; one that has a body brings its own end of the headers."""
     line, _, rest = request.partition(b"\r\n")
-    head = line + b" HTTP/1.1\r\nHost: node\r\nConnection: close\r\n" + rest
+    head = line + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + rest
     return head if b"\r\n\r\n" in head else head + b"\r\n\r\n"
 
 
@@ -245,11 +245,13 @@ async def test_half_sent_requests_are_closed_and_others_are_answered(house: Hous
     halves = [
         b"GET /get HTTP/1.1\r\nHos",
         b"GET /g",
-        b"PUT /v1/value HTTP/1.1\r\nHost: n\r\nContent-Length: 9\r\n\r\n1",
+        b"PUT /v1/value HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n1",
     ]
     slow = [await connect(node.host, HTTP_PORT, halves[index % len(halves)]) for index in range(HALF_REQUESTS)]
     dripping = [await connect(node.host) for _ in range(5)]
-    drips: list[Any] = [started(drip(raw, b"GET /get HTTP/1.1\r\nHost: n\r\n" + b"X: y\r\n" * 20)) for raw in dripping]
+    drips: list[Any] = [
+        started(drip(raw, b"GET /get HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 20)) for raw in dripping
+    ]
     slow += dripping
     slow += [await connect(node.host, GOSSIP_PORT, half) for half in (b"\x00", b"\x06\x83", b"\x09\x82\xa4Algo")]
     assert (await node.call("GET", "/v1/status")).json()["http"]["connections"] >= HALF_REQUESTS

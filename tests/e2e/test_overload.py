@@ -41,7 +41,9 @@ async def write_many(host: str, values: Sequence[int]) -> float:
     raws = []
     for index in range(CONNECTIONS):
         own = values[index::CONNECTIONS]
-        raws.append(await connect(host, data=b"".join(b"GET /set/%d HTTP/1.1\r\nHost: n\r\n\r\n" % v for v in own)))
+        raws.append(
+            await connect(host, data=b"".join(b"GET /set/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % v for v in own))
+        )
     for raw in raws:
         await raw.until(lambda raw: raw.received.count(b"HTTP/1.1 200 ") == len(values) // CONNECTIONS, 60)
         raw.abort()

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SerfSettings, SpreadSettings, SwimSettings
 from onevalue.options import Options
+from onevalue.web.guard import Guard
 from tests.web_support import WebNode
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +117,7 @@ class RouteTests(SynchronousTestCase):
     def test_routes_and_rows_are_the_same(self) -> None:
         """Method and path of each; where there is GET, HEAD need not be named."""
         found = []
-        resource = cast("KleinResource", WebNode().site.resource)
+        resource = cast("KleinResource", cast("Guard", WebNode().site.resource).resource)
         for rule in resource._app.url_map.iter_rules():
             path = re.sub(r"<[^>]*>", "{}", rule.rule)
             found += [(method, path) for method in sorted((rule.methods or {"any"}) - {"HEAD"})]

@@ -1,6 +1,9 @@
 """The options: from the command line, from the environment, in this order; what is wrong is named."""
 
+import os
+import shutil
 import sys
+import tempfile
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -12,8 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue import __version__
 from onevalue.config import LAN, WAN, SerfSettings
+from onevalue.httpoptions import HttpAccess
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.dialler import TARGETS_MAX
+from onevalue.tokenfile import TokenFile
+from tests.certificates import Authority, Pair
 
 
 def parse(*arguments: str, **environ: str) -> NodeConfig:
@@ -113,6 +119,66 @@ class SourceTests(SynchronousTestCase):
         assert parse("--bind=127.0.0.1:7000", "--name=n").name == "n"
 
 
+class HttpAccessTests(SynchronousTestCase):
+    """Tokens, authorities and names."""
+
+    def setUp(self) -> None:
+        """A folder with a file of tokens and an authority."""
+        self.folder = Path(tempfile.mkdtemp(prefix="onevalue-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.tokens = self.folder / "tokens"
+        self.tokens.write_text("write token-of-sixteen\n")
+        self.tokens.chmod(0o600)
+        self.authority = Authority.new(self.folder)
+
+    def test_told_nothing_all_is_open_and_the_platform_is_trusted(self) -> None:
+        """As ever."""
+        assert parse().access == HttpAccess()
+
+    def test_each_has_a_variable(self) -> None:
+        """The files are read at once; what is kept of the token file is where it is, whatever the folder is later."""
+        self.addCleanup(os.chdir, Path.cwd())
+        os.chdir(self.folder)
+        for access in (
+            parse("--token-file=tokens", "--ca-file=authority.pem", "--host-names=a, B.c").access,
+            parse(ONEVALUE_TOKEN_FILE="tokens", ONEVALUE_CA_FILE="authority.pem", ONEVALUE_HOST_NAMES="a, B.c").access,
+        ):
+            assert access.token_file == TokenFile(self.tokens)
+            assert str(access.tokens) == "1 to write and 0 to read"
+            assert len(access.authorities or ()) == 1
+            assert access.host_names == ("a", "B.c")
+
+    def test_a_token_file_may_be_a_credential_of_systemd(self) -> None:
+        """As the key file."""
+        self.tokens.chmod(0o440)
+        access = parse(f"--token-file={self.tokens}", CREDENTIALS_DIRECTORY=str(self.folder)).access
+        assert access.token_file == TokenFile(self.tokens, self.folder)
+        with pytest.raises(usage.UsageError, match="open to others"):
+            parse(f"--token-file={self.tokens}")
+
+    def test_no_text_of_the_configuration_shows_a_token(self) -> None:
+        """It may be printed."""
+        assert "token-of-sixteen" not in repr(parse(f"--token-file={self.tokens}"))
+
+    def test_a_certificate_that_cannot_be_used_is_said_in_one_line(self) -> None:
+        """Which file is missing, or that one is none, or that the two do not belong together."""
+        one, other = self.authority.pair("a"), self.authority.pair("b")
+        for certificate, key, words in [
+            (one.certificate, self.folder / "none", f"{self.folder}/none: No such file"),
+            (self.folder / "none", one.key, f"{self.folder}/none: No such file"),
+            (one.certificate, self.folder, f"{self.folder}: Is a directory"),
+            (one.key, one.key, "no certificate (certKey=) or no key (privateKey=) that can be used"),
+            (one.certificate, one.certificate, "no certificate (certKey=) or no key (privateKey=) that can be used"),
+            (one.certificate, other.key, "keys do not match"),
+        ]:
+            with pytest.raises(usage.UsageError) as caught:
+                parse(f"--http={Pair(certificate, key).endpoint('127.0.0.1', 8443)}")
+            assert words in str(caught.value)
+            assert "\n" not in str(caught.value)
+        http = one.endpoint("127.0.0.1", 8443)
+        assert parse(f"--http={http}").http == http
+
+
 class DataDirTests(SynchronousTestCase):
     """Where the journal is."""
 
@@ -168,6 +234,10 @@ WRONG: list[tuple[str, str]] = [
     *[("setting", text) for text in ("probe_interval_s", "speed=1", "probe_interval_s=x", "gossip_nodes=1.5")],
     *[("setting", text) for text in ("compression=perhaps", "probe_interval_s=0", "probe_timeout_s=2")],
     *[("key-file", text) for text in ("/nowhere/keys",)],
+    *[("token-file", text) for text in ("/nowhere/tokens", "/dev/null", "/")],
+    *[("ca-file", text) for text in ("/nowhere/ca.pem", "/dev/null", "/")],
+    *[("host-names", text) for text in ("a b", "n1:8080", "n1,[::1]", "x" * 254, ",".join(["n"] * 65))],
+    *[("http", text) for text in ("ssl:8443:privateKey=/nowhere/key", "ssl:8443:privateKey=/", "ssl:8443")],
     *[("http", text) for text in ("gopher:70", "tcp", "tcp:80:nonsense=1", "tcp:65536", "tcp6:-1")],
 ]
 

@@ -25,9 +25,11 @@ from onevalue.gossip import GossipService
 from onevalue.journal import Peer
 from onevalue.membership import Status
 from onevalue.options import NodeConfig, Options
+from onevalue.reloading import Reloading
 from onevalue.spread.core import Exchange
 from onevalue.store import Source
 from onevalue.tap import build_node, exposure, makeService
+from onevalue.web.service import WebService
 from onevalue.wire.envelope import Envelope
 from tests.unit.test_journal import Steps
 from twisted.plugins.onevalue_plugin import onevalue as plugin
@@ -186,6 +188,24 @@ class WholeNodeTests(TestCase):
         yield node.stopService()
 
     @inlineCallbacks
+    def test_tokens_are_read_again(self) -> Steps:
+        """Good ones count from then on, and what they leave open is told; a broken file changes nothing."""
+        path = self.folder / "tokens"
+        path.write_text("write token-of-sixteen\nread token-of-seventeen\n")
+        path.chmod(0o600)
+        node = self.start("n", f"--token-file={path}", host="127.0.0.1")
+        *_, access = self.part(node, WebService)._site.resource._checks
+        before = access.tokens
+        assert str(before) == "1 to write and 1 to read"
+        path.write_text("write token-of-sixteen\nnonsense")
+        self.part(node, Reloading).reload()
+        assert access.tokens is before
+        path.write_text("write another-of-sixteen\n")
+        self.part(node, Reloading).reload()
+        assert str(access.tokens) == "1 to write and 0 to read"
+        yield node.stopService()
+
+    @inlineCallbacks
     def test_a_locked_journal_stops_the_build(self) -> Steps:
         """Before anything else is there."""
         node = self.start("n", host="127.0.0.1")
@@ -226,4 +246,4 @@ class WiringTests(SynchronousTestCase):
             (opened, "tcp:80:interface=127.0.0.1", ["gossip"]),
             (opened, "tcp:80", ["gossip", "HTTP"]),
         ]:
-            assert [sentence.split()[0] for sentence in exposure(placement, http, Envelope())] == words
+            assert [sentence.split()[0] for sentence in exposure(placement, http, Envelope(), None)] == words

@@ -62,8 +62,8 @@ class ReadingTests(SynchronousTestCase):
         ]:
             with pytest.raises(RemoteProtocolError, match=why):
                 parse_json(text)
-        for text in [str(VALUE_MAX), str(VALUE_MIN), "1e308", "-0", '"\\ud83d\\ude00"']:
-            parse_json(text.encode())
+        for fine in [str(VALUE_MAX), str(VALUE_MIN), "1e308", "-0", '"\\ud83d\\ude00"']:
+            parse_json(fine.encode())
 
     def test_depth_has_a_bound(self) -> None:
         """Up to it is read; brackets in texts, and arrays beside each other, do not count."""
