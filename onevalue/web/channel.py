@@ -41,7 +41,7 @@ REQUEST_TIME_MAX_S = 10.0
 """A request must be complete so long after its first byte, however its bytes drip in."""
 
 RESPONSE_TIME_MAX_S = 30.0
-"""A request must be answered, and the last answer of a connection read, within so long."""
+"""A request must be answered, and the last answer of a connection read, within so long; some are allowed more."""
 
 IDLE_TIME_MAX_S = 60.0
 """A connection without a request is closed after so long."""
@@ -107,6 +107,15 @@ class LimitedRequest(Request):
         self.write(body)  # type: ignore[no-untyped-call]  # likewise
         self.finish()  # type: ignore[no-untyped-call]  # likewise
         return reason
+
+    @property
+    def stopping(self) -> bool:
+        """The server is: what can be answered is to be answered at once."""
+        return self.channel.site.stopping
+
+    def allow(self, limit_s: float) -> None:
+        """The answer has so many seconds from now; `math.inf` if whoever gives it sees to its end."""
+        self.channel.allow(limit_s)
 
     def getRequestHostname(self) -> bytes:
         """The same for all: no route depends on the Host header, and werkzeug raises for strange ones."""
@@ -184,12 +193,18 @@ class LimitedChannel(HTTPChannel):
         self._enter(Phase.CLOSING, math.inf)
         self.transport.abortConnection()
 
+    def allow(self, limit_s: float) -> None:
+        """The request that is being handled is to be answered within so many seconds from now."""
+        if self.phase is Phase.HANDLING:
+            self._enter(Phase.HANDLING, limit_s)
+
     def finish_up(self) -> None:
-        """The server is stopping: a request that is under way is the last."""
+        """The server is stopping: a request that is under way is the last, and its answer says so."""
         if self.phase is Phase.IDLE:
             self.loseConnection()
         elif self.phase is Phase.HANDLING:
             self.persistent = False
+            self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """True if another request may follow this one."""
@@ -211,9 +226,9 @@ class LimitedChannel(HTTPChannel):
 
     def resumeProducing(self) -> None:
         """The client reads again."""
+        self.paused = False  # first: a stream goes on at once, and that may fill the buffers anew
         super().resumeProducing()  # type: ignore[no-untyped-call]  # likewise
-        self.paused = False
-        if self._buffer:
+        if self._buffer and not self.paused:
             self.dataReceived(b"")
 
     # What is refused ------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class Context:
         version: of this package.
         started_s: `clock.seconds()` when the node started.
         exposure: one sentence for each thing that is open and unencrypted.
+        expects_others: this node was told of others, so it is not alone because nobody else is there.
     """
 
     store: Store
@@ -47,6 +48,7 @@ class Context:
     version: str
     started_s: float
     exposure: Sequence[str] = ()
+    expects_others: bool = False
 
     @property
     def now(self) -> float:

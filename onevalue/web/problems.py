@@ -25,7 +25,7 @@ from onevalue.errors import (
     RemoteProtocolError,
 )
 from onevalue.store import Store
-from onevalue.web.answers import TEXT
+from onevalue.web.answers import TEXT, state_json
 from onevalue.web.traffic import Traffic
 
 PROBLEM_JSON = b"application/problem+json"
@@ -126,8 +126,7 @@ def _problem_of(error: BaseException | None, request: IRequest, store: Store) ->
         case NotReadyError():
             return ProblemError(503, str(error), {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
         case ConflictError():
-            current = store.current
-            return ProblemError(412, str(error), extras={"current": {**current.to_json(), "tag": current.tag}})
+            return ProblemError(412, str(error), extras={"current": state_json(store.current)})
         case MethodNotAllowed():
             allow = ", ".join(sorted(error.valid_methods or ()))
             return ProblemError(405, f"{request.method.decode()} is not for this path: use {allow}", {"Allow": allow})

@@ -25,31 +25,36 @@ from onevalue.web.context import Context
 from onevalue.web.health import HealthRoutes
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
-from onevalue.web.server import LimitedSite
+from onevalue.web.server import CONNECTIONS_MAX, LimitedSite
 from onevalue.web.traffic import Traffic
 from onevalue.web.v1 import V1Routes
+from onevalue.web.watch import WatchRoutes
+from onevalue.web.watching import WATCHERS_PERCENT_MAX, Watchers
 
 STOP_GRACE_S = 1.0
 """How long requests that are under way may go on when the service stops."""
 
 
-def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IResource:
+def make_resource(context: Context, traffic: Traffic, watchers: Watchers, error_log: ErrorLog) -> IResource:
     """The resource with all routes."""
     app = Klein()
     app.url_map.merge_slashes = False  # no redirects: what is no path of ours is 404
     OriginalRoutes(context).add_to(app)
-    V1Routes(context, traffic).add_to(app)
+    V1Routes(context, traffic, watchers).add_to(app)
+    WatchRoutes(watchers).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
     add_problems(app, context.store, error_log)
     return app.resource()
 
 
-def make_site(reactor: IReactorTime, context: Context) -> LimitedSite:
+def make_site(reactor: IReactorTime, context: Context, connections_max: int = CONNECTIONS_MAX) -> LimitedSite:
     """The whole server, but for the port."""
-    traffic = Traffic()
+    traffic = Traffic(connections_max=connections_max, watchers_max=connections_max * WATCHERS_PERCENT_MAX // 100)
     error_log = ErrorLog(reactor, traffic)
-    return LimitedSite(make_resource(context, traffic, error_log), reactor, traffic, error_log)
+    watchers = Watchers(reactor, context.store, traffic)
+    resource = make_resource(context, traffic, watchers, error_log)
+    return LimitedSite(resource, reactor, traffic, error_log, watchers.end_all)
 
 
 class WebService(Service):
@@ -59,14 +64,21 @@ class WebService(Service):
         reactor: for time.
         endpoint: where to listen.
         context: what the routes may use.
+        connections_max: how many connections there may be.
     """
 
     name = "web"
     _log = Logger(namespace="onevalue.web")
 
-    def __init__(self, reactor: IReactorTime, endpoint: IStreamServerEndpoint, context: Context) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoint: IStreamServerEndpoint,
+        context: Context,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
         self._endpoint = endpoint
-        self._site = make_site(reactor, context)
+        self._site = make_site(reactor, context, connections_max)
         self._listening: Deferred[IListeningPort] | None = None
         self._port: IListeningPort | None = None
 

@@ -9,16 +9,20 @@ import re
 from dataclasses import asdict
 
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
 from onevalue.member import Status
 from onevalue.store import VALUE_MAX, VALUE_MIN, State, Value
-from onevalue.web.answers import answer_json
+from onevalue.web.answers import answer_json, state_json
 from onevalue.web.bodies import demand_json
+from onevalue.web.channel import RESPONSE_TIME_MAX_S, LimitedRequest
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.problems import ProblemError
+from onevalue.web.reading import Wish, demand_fresh, demand_generation, wish_of
 from onevalue.web.traffic import Traffic
+from onevalue.web.watching import Watchers
 
 VALUE_ADMITTED = f"a JSON integer from {VALUE_MIN} to {VALUE_MAX}"
 
@@ -30,9 +34,10 @@ _TAGS = re.compile(_TAG)
 class V1Routes:
     """The handlers; `add_to` an app."""
 
-    def __init__(self, context: Context, traffic: Traffic) -> None:
+    def __init__(self, context: Context, traffic: Traffic, watchers: Watchers) -> None:
         self._context = context
         self._traffic = traffic
+        self._watchers = watchers
 
     def add_to(self, app: Klein) -> None:
         """The routes are part of `app`."""
@@ -40,15 +45,33 @@ class V1Routes:
         app.route("/v1/value", methods=["PUT"])(self.write_value)
         app.route("/v1/status", methods=["GET"])(self.status)
 
-    def read_value(self, request: IRequest) -> bytes:
-        """The state, or 304 if the client has it."""
+    def read_value(self, request: LimitedRequest) -> bytes | Deferred[bytes]:
+        """The state, or 304 if the client has it; now, or when it is what the query of the URL asks for."""
+        if request.args:
+            return Deferred.fromCoroutine(self._read_as_wished(request, wish_of(request.args)))
+        return self._read_now(request)
+
+    def _read_now(self, request: IRequest) -> bytes:
         state = self._context.store.current
-        known = _tags(request, "If-None-Match")
-        if known is not None and (known == ["*"] or _quoted(state) in [tag.removeprefix("W/") for tag in known]):
+        if _is_known(state, _tags(request, "If-None-Match")):
             request.setResponseCode(304)
             request.setHeader(b"ETag", _quoted(state).encode())
             return b""
         return self._answer_state(request, state)
+
+    async def _read_as_wished(self, request: LimitedRequest, wish: Wish) -> bytes:
+        known = _tags(request, "If-None-Match")
+
+        def wanted(state: State) -> bool:
+            return state.generation >= wish.min_generation and not _is_known(state, known)
+
+        demand_fresh(wish, self._context)
+        if wish.wait_s and known != ["*"] and not wanted(self._context.store.current):
+            request.allow(wish.wait_s + RESPONSE_TIME_MAX_S)
+            await self._watchers.wait(request, wanted, wish.wait_s)
+            demand_fresh(wish, self._context)
+        demand_generation(wish, self._context.store.current)
+        return self._read_now(request)
 
     async def write_value(self, request: IRequest) -> bytes:
         """Writes the value in the body upon the state that If-Match names, and answers with it when it is durable."""
@@ -71,7 +94,7 @@ class V1Routes:
             "ready": context.writer.not_ready is None,
             "learning": context.spread.learning,
             "members": {**counts, "suspect": sum(m.suspect for m in members)},
-            "state": {"tag": state.tag, **state.to_json()},
+            "state": state_json(state),
             "last_contact_s": context.membership.last_contact_s(),
             "journal": dict(context.journal.status()),
             "engine": dict(context.membership.status()),
@@ -83,7 +106,7 @@ class V1Routes:
 
     def _answer_state(self, request: IRequest, state: State) -> bytes:
         request.setHeader(b"ETag", _quoted(state).encode())
-        return answer_json(request, {**state.to_json(), "last_contact_s": self._context.membership.last_contact_s()})
+        return answer_json(request, {**state_json(state), "last_contact_s": self._context.membership.last_contact_s()})
 
     def _if_match(self, request: IRequest) -> str | None:
         """The tag that the write demands, or None. Of several the head's, if it is among them."""
@@ -94,6 +117,11 @@ class V1Routes:
         tags = [tag.strip('"') for tag in tags]
         head = self._context.store.head.tag
         return head if head in tags else tags[0]
+
+
+def _is_known(state: State, known: list[str] | None) -> bool:
+    """True if the tags of If-None-Match name the state."""
+    return known is not None and (known == ["*"] or _quoted(state) in [tag.removeprefix("W/") for tag in known])
 
 
 def _quoted(state: State) -> str:
