@@ -58,11 +58,12 @@ def demand_fresh(wish: Wish, context: Context) -> None:
     raise ProblemError(503, f"this node {heard}; ask another", extras={"last_contact_s": contact_s})
 
 
-def demand_generation(wish: Wish, state: State) -> None:
-    """Nothing, if the state has the generation that is wished. Raises ProblemError: 504."""
+def demand_generation(wish: Wish, state: State, *, stopping: bool) -> None:
+    """Nothing, if the state has the generation that is wished. Raises ProblemError: 504, or 503 if this node stops."""
     if state.generation < wish.min_generation:
         detail = f"the generation here is still {state.generation}, not {wish.min_generation}"
-        raise ProblemError(504, detail, extras={"current": state_json(state)})
+        detail += ", and this node is stopping; ask another" if stopping else ""
+        raise ProblemError(503 if stopping else 504, detail, extras={"current": state_json(state)})
 
 
 def _is_alone(context: Context) -> bool:

@@ -4,6 +4,7 @@ It must not know what any route does.
 """
 
 import os
+import socket
 
 from klein import Klein
 from twisted.application.service import Service
@@ -33,6 +34,11 @@ from onevalue.web.watching import WATCHERS_PERCENT_MAX, Watchers
 
 STOP_GRACE_S = 1.0
 """How long requests that are under way may go on when the service stops."""
+
+ACCEPT_QUEUE_MAX = 1024
+"""Connections that the system holds until they are taken. Of thousands that watch and come back at once, those that it
+must turn away try again after a second, then two, and so on; Twisted's own bound is 50.
+"""
 
 
 def make_resource(context: Context, traffic: Traffic, watchers: Watchers, error_log: ErrorLog) -> IResource:
@@ -130,7 +136,14 @@ class WebService(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
+        _lengthen_queue(port)
         self._log.info("HTTP at {address}", address=_readable(port.getHost()))
+
+
+def _lengthen_queue(port: IListeningPort) -> None:
+    handle = getattr(port, "socket", None)
+    if isinstance(handle, socket.socket) and getattr(port, "backlog", ACCEPT_QUEUE_MAX) < ACCEPT_QUEUE_MAX:
+        handle.listen(ACCEPT_QUEUE_MAX)  # once more: the system takes the new bound
 
 
 def _readable(address: IAddress) -> str:

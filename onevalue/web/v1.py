@@ -70,7 +70,7 @@ class V1Routes:
             request.allow(wish.wait_s + RESPONSE_TIME_MAX_S)
             await self._watchers.wait(request, wanted, wish.wait_s)
             demand_fresh(wish, self._context)
-        demand_generation(wish, self._context.store.current)
+        demand_generation(wish, self._context.store.current, stopping=request.stopping)
         return self._read_now(request)
 
     async def write_value(self, request: IRequest) -> bytes:

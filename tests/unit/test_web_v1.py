@@ -43,7 +43,14 @@ class ReadTests(ProblemTestCase):
         node = WebNode(state=state)
         node.membership.contact_s = 0.25
         response = node.get("/v1/value")
-        assert response.json == {"value": 7, "generation": 3, "origin": "n2", "time": 12.5, "last_contact_s": 0.25}
+        assert response.json == {
+            "value": 7,
+            "generation": 3,
+            "origin": "n2",
+            "time": 12.5,
+            "tag": state.tag,
+            "last_contact_s": 0.25,
+        }
         assert (response.headers["etag"], response.headers["cache-control"]) == (f'"{state.tag}"', "no-cache")
 
     def test_a_node_that_is_alone_has_no_last_contact(self) -> None:
@@ -82,6 +89,7 @@ class WriteTests(ProblemTestCase):
             "generation": 1,
             "origin": "n1",
             "time": WALL_TIME_S,
+            "tag": node.store.current.tag,
             "last_contact_s": None,
         }
         assert response.headers["etag"] == f'"{node.store.current.tag}"'
