@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -16,7 +16,7 @@ TURN_S = 2.0**-20
 class TurnClock(Clock):
     """A reactor that does not do in one turn what is asked for in it; Clock alone does."""
 
-    def callLater(self, delay: float, *arguments: Any, **keywords: Any) -> DelayedCall:
+    def callLater(self, delay: float, *arguments: Any, **keywords: Any) -> IDelayedCall:
         """In the next turn at the earliest."""
         return super().callLater(max(TURN_S, delay), *arguments, **keywords)
 

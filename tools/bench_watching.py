@@ -135,8 +135,8 @@ def resident_mib(process: subprocess.Popen[bytes]) -> float:
 def table(host: str, process: subprocess.Popen[bytes], ask: Ask, *, quick: bool) -> list[str]:
     """The lines of a table; the node is one without a journal, whose disk would be measured else."""
     count, writes, changes = (1000, 5, 4000) if quick else (5000, 20, 100_000)
+    held, sent, large = stalled_readers(host, process, ask, changes)  # first: many leave memory that can be used again
     grown, times = many_watchers(host, process, ask, count, writes)
-    held, sent, large = stalled_readers(host, process, ask, changes)
     median, times = 1000 * statistics.median(times), [1000 * each for each in times]
     size = "4 KiB" if large else "an integer"
     return [

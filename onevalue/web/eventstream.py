@@ -118,7 +118,7 @@ def set_headers(request: LimitedRequest) -> None:
 def _narrow(transport: Any) -> None:
     """Little waits on the way, and a client that is gone shows; nothing changes where there are no such buffers."""
     transport.bufferSize = UNSENT_SIZE_MAX  # also of one read, but nothing is to come from this client any more
-    handle = transport.getHandle() if hasattr(transport, "getHandle") else None
+    handle = getattr(transport, "socket", None)  # getHandle() is that of TLS, if there is any
     if isinstance(handle, socket.socket):
         handle.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_SIZE)
         if handle.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -23,9 +23,9 @@ async def watch(host: str) -> Raw:
     return raw
 
 
-def heard(raw: Raw, value: int) -> bool:
-    """An event with the value has come."""
-    return b'"value": %d,' % value in raw.received
+async def hears(raw: Raw, value: int, within_s: float) -> None:
+    """An event with the value comes, in time."""
+    await raw.until(lambda raw: b'"value": %d,' % value in raw.received, within_s)
 
 
 async def write_often(host: str, count: int) -> None:
@@ -67,7 +67,7 @@ async def test_a_write_on_one_node_is_heard_by_a_watcher_of_another(house: House
     assert raw.received.startswith(b"HTTP/1.1 200 OK\r\n")
     for value in (43, 44, 45):
         written = (await one.call("PUT", "/v1/value", data=str(value).encode())).json()
-        await raw.until(lambda raw, value=value: heard(raw, value), HEARD_WITHIN_S)
+        await hears(raw, value, HEARD_WITHIN_S)
         assert b"id: " + written["tag"].encode() + b"\ndata: " in raw.received
         assert raw.received.count(b'"value": %d,' % value) == 1
         last = json.loads(raw.received.rpartition(b"data: ")[2].partition(b"\n")[0])
@@ -119,7 +119,7 @@ async def test_readers_that_do_not_read_cost_little(house: House) -> None:
     await eventually(all_watch, 10, "all watch")
     before_mb = resident_mb(node.process.pid)
     await write_often(node.host, CHANGES)
-    await quick.until(lambda raw: heard(raw, CHANGES), 10)
+    await hears(quick, CHANGES, 10)
     told = quick.received.count(b"data: ")
     assert told > CHANGES_HEARD_MIN, "the changes were told one by one"
     growth_mb = resident_mb(node.process.pid) - before_mb

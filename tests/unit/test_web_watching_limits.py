@@ -71,8 +71,7 @@ class SlowTests(WatchTestCase):
         with socket.socket() as handle:
 
             class SocketWire(Wire):
-                def getHandle(self) -> socket.socket:
-                    return handle
+                socket = handle
 
             wire = self.node.connect(kind=SocketWire)
             assert wire is not None
