@@ -46,6 +46,11 @@ RESPONSE_TIME_MAX_S = 30.0
 IDLE_TIME_MAX_S = 60.0
 """A connection without a request is closed after so long."""
 
+HELD_SIZE_MAX = 16384
+"""Bytes that are held of what a client sends on while it does not read the answer that it is given; then no more is
+read. Twisted has the same bound where the client does read.
+"""
+
 LINGER_TIME_MAX_S = 2.0
 """So long what a refused client still sends is read and dropped; a reset would destroy the answer on its way."""
 
@@ -157,6 +162,8 @@ class LimitedChannel(HTTPChannel):
         if self.phase is Phase.CLOSING:
             return
         super().dataReceived(data)  # type: ignore[no-untyped-call]  # likewise
+        if self.paused and len(self._buffer) > HELD_SIZE_MAX:
+            self._networkProducer.pauseProducing()
         if self.phase is Phase.IDLE and not self.paused and (self._buffer or self.requests):
             self._enter(Phase.RECEIVING, REQUEST_TIME_MAX_S)
 

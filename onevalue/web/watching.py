@@ -23,6 +23,9 @@ from onevalue.web.turns import Turns
 WATCHERS_PERCENT_MAX = 80
 """Of the connections that there may be, so many may wait; more are refused, 503. The others are for all else."""
 
+RETRY_AFTER_S = 5
+"""Whoever is refused is told to come back after so long."""
+
 HEARTBEAT_INTERVAL_S = 15.0
 """So often a comment is sent on each stream, for whoever closes connections that are silent."""
 
@@ -112,7 +115,7 @@ class Watchers:
         if len(self._streams) + len(self._waiters) >= self._traffic.watchers_max:
             self._traffic.watchers_refused += 1
             detail = f"{self._traffic.watchers_max} watch or wait here already; ask another node, or later"
-            raise ProblemError(503, detail, {"Retry-After": "5"})
+            raise ProblemError(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
 
     def _leave(self, one: EventStream | Waiter) -> None:
         if isinstance(one, EventStream):

@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.store import Source, State
 from onevalue.types import Generation
+from onevalue.web.channel import HELD_SIZE_MAX
 from onevalue.web.eventstream import (
     BEHIND_TIME_MAX_S,
     SEND_BUFFER_SIZE,
@@ -80,6 +81,20 @@ class SlowTests(WatchTestCase):
             if hasattr(socket, "TCP_USER_TIMEOUT"):
                 time_ms = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
                 assert time_ms == 1000 * UNACKNOWLEDGED_TIME_MAX_S
+
+    def test_a_client_that_only_sends_is_not_read_for_ever(self) -> None:
+        """It takes nothing and sends on: little of that is held, and it is cut off in time."""
+        wire = self.stall()
+        for value in range(10):
+            self.change(value)
+            self.settle()
+        sent = 0
+        while wire.producerState == "producing":
+            self.node.send(wire, b"x" * UNSENT_SIZE_MAX)
+            sent += UNSENT_SIZE_MAX
+            assert sent <= HELD_SIZE_MAX + UNSENT_SIZE_MAX
+        self.node.clock.pump([SWEEP_INTERVAL_S] * int(BEHIND_TIME_MAX_S + 2))
+        assert wire.lost
 
     def test_what_a_watcher_sends_is_not_answered(self) -> None:
         """A request behind the one that watches waits for ever, and does no harm."""
