@@ -8,15 +8,8 @@ from collections.abc import Mapping
 
 from twisted.web.iweb import IRequest
 
-from onevalue.store import State
-
 TEXT = b"text/plain; charset=utf-8"
 JSON = b"application/json"
-
-
-def state_json(state: State) -> dict[str, object]:
-    """A state as the clients get it, with its tag."""
-    return {**state.to_json(), "tag": state.tag}
 
 
 def answer_text(request: IRequest, body: bytes) -> bytes:

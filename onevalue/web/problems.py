@@ -25,7 +25,8 @@ from onevalue.errors import (
     RemoteProtocolError,
 )
 from onevalue.store import Store
-from onevalue.web.answers import TEXT, state_json
+from onevalue.web.answers import TEXT
+from onevalue.web.states import state_json
 from onevalue.web.traffic import Traffic
 
 PROBLEM_JSON = b"application/problem+json"

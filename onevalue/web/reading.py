@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from onevalue.membership import Status
 from onevalue.store import GENERATION_MAX, State
-from onevalue.web.answers import state_json
 from onevalue.web.context import Context
 from onevalue.web.problems import ProblemError
+from onevalue.web.states import state_json
 
 WAIT_MAX_S = 60.0
 """A read waits at most so long. Who asks for more is told so (400), not answered sooner than it reckons with."""

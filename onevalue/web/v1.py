@@ -14,13 +14,14 @@ from twisted.web.iweb import IRequest
 
 from onevalue.member import Status
 from onevalue.store import VALUE_MAX, VALUE_MIN, State, Value
-from onevalue.web.answers import answer_json, state_json
+from onevalue.web.answers import answer_json
 from onevalue.web.bodies import demand_json
 from onevalue.web.channel import RESPONSE_TIME_MAX_S, LimitedRequest
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.problems import ProblemError
 from onevalue.web.reading import Wish, demand_fresh, demand_generation, wish_of
+from onevalue.web.states import state_json
 from onevalue.web.traffic import Traffic
 from onevalue.web.watching import Watchers
 

@@ -13,10 +13,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from onevalue.store import Change, State, Store
-from onevalue.web.answers import state_json
 from onevalue.web.channel import LimitedRequest
 from onevalue.web.eventstream import HEARTBEAT, EventStream, event
 from onevalue.web.problems import ProblemError
+from onevalue.web.states import state_json
 from onevalue.web.traffic import Traffic
 from onevalue.web.turns import Turns
 
