@@ -1,12 +1,14 @@
 """What a node sets for its whole process, so that threads and the garbage collector hold up the reactor for less long,
-and its clock neither stands still nor leaps.
+its clock neither stands still nor leaps, and it may have many connections.
 
 It must not know what the node does.
 """
 
 import gc
+import resource
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 SWITCH_INTERVAL_S = 0.0005
@@ -29,6 +31,24 @@ def keep_time(reactor: Any) -> None:
     """
     if not reactor.getDelayedCalls():
         reactor.seconds = time.monotonic
+
+
+def open_files_max() -> int:
+    """How many files and sockets this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
+
+
+def allow_open_files(wanted: int) -> None:
+    """So many files and sockets may be open, or as many as the system's hard limit lets a process allow itself.
+
+    The usual soft limit of 1024 is there for programs that call select().
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        with suppress(OSError, ValueError):  # a system with a lower bound of its own; then the soft limit stays
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 def prepare() -> None:

@@ -35,6 +35,7 @@ from onevalue.transport import Sockets
 from onevalue.web.access import Access, http_exposure
 from onevalue.web.context import Context
 from onevalue.web.hosts import names_of_this_host
+from onevalue.web.server import CONNECTIONS_MAX, FILES_RESERVED, connections_admitted
 from onevalue.web.service import STOP_GRACE_S, WebService
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.keyring import Keyring
@@ -59,6 +60,7 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor  # noqa: PLC0415  # importing it installs it: only here, when it is wanted
 
     process.keep_time(reactor)
+    process.allow_open_files(CONNECTIONS_MAX + FILES_RESERVED)
     try:
         node = build_node(options["config"], reactor)
     except (JournalError, ConfigError) as error:
@@ -120,7 +122,9 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
             cluster_size=config.cluster_size,
             access=access,
             host_names=[*names_of_this_host(), *config.access.host_names],
+            expects_others=bool(parts.targets),
         ),
+        connections_admitted(process.open_files_max()),
     )
     debug = DebugLine(reactor=reactor, store=parts.store, membership=parts.gossip, interval_s=config.debug_interval_s)
     _say_who(config, parts.targets, parts.store.current)

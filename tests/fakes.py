@@ -1,11 +1,28 @@
 """Stand-ins for the parts that reach outside the process; each is verified against its interface where it is used."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from onevalue.membership import IMembership, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
+
+TURN_S = 2.0**-20
+
+
+class TurnClock(Clock):
+    """A reactor that does not do in one turn what is asked for in it; Clock alone does."""
+
+    def callLater(self, delay: float, *arguments: Any, **keywords: Any) -> IDelayedCall:
+        """In the next turn at the earliest."""
+        return super().callLater(max(TURN_S, delay), *arguments, **keywords)
+
+    def turn(self, count: int = 1) -> None:
+        """The next turns have come."""
+        self.pump([TURN_S] * count)
 
 
 def make_member(

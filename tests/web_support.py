@@ -23,6 +23,7 @@ from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.web.channel import LimitedChannel
 from onevalue.web.context import Context
+from onevalue.web.server import CONNECTIONS_MAX
 from onevalue.web.service import make_site
 from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
@@ -132,9 +133,13 @@ class WebNode:
         state: State | None = None,
         envelope: Envelope | None = None,
         host_names: Sequence[str] = (),
+        *,
+        expects_others: bool = False,
+        connections_max: int = CONNECTIONS_MAX,
+        clock: Clock | None = None,
         **more: Any,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.clock.advance(1000.0)
         self.store = Store(state or State(Generation(0), 42))
         self.journal = journal or NullJournal()
@@ -161,9 +166,10 @@ class WebNode:
             started_s=990.0,
             exposure=lambda: ["gossip on 10.0.0.1:7946 is unencrypted"],
             host_names=host_names,
+            expects_others=expects_others,
             **more,
         )
-        self.site = make_site(self.clock, self.context)
+        self.site = make_site(self.clock, self.context, connections_max)
 
     def connect(self, peer: str = "10.0.0.9", kind: type[Wire] = Wire) -> Wire | None:
         """A new connection from `peer`; None if the server does not take it."""
@@ -188,11 +194,19 @@ class WebNode:
         wire.channel.dataReceived(data)
         self.clock.advance(0)
 
-    def start_request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Wire:
+    def start_request(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        peer: str = "10.0.0.9",
+    ) -> Wire:
         """The client sends a whole request."""
         lines = {"Host": "n1:8080", **({"Content-Length": str(len(body))} if body else {}), **(headers or {})}
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        return self.dial(head.encode("latin-1") + b"\r\n" + body)
+        return self.dial(head.encode("latin-1") + b"\r\n" + body, peer)
 
     def request(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Response:
         """The one response to a request, which is there at once."""

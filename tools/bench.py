@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bench_watching
 import psutil
 
 NODES = 8
@@ -97,7 +98,9 @@ def wait_for(host: str, path: str, within_s: float = 30.0) -> None:
 
 
 @contextlib.contextmanager
-def cluster(count: int, folder: Path) -> Iterator[tuple[list[str], list[subprocess.Popen[bytes]], list[float]]]:
+def cluster(
+    count: int, folder: Path, *options: str
+) -> Iterator[tuple[list[str], list[subprocess.Popen[bytes]], list[float]]]:
     """Hosts, processes and start-to-ready seconds of nodes that know each other; the later ones join the first."""
     net = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
     hosts = [f"{net}.{i + 1}" for i in range(count)]
@@ -105,7 +108,7 @@ def cluster(count: int, folder: Path) -> Iterator[tuple[list[str], list[subproce
     try:
         for i, host in enumerate(hosts):
             command = [TWISTD, "--nodaemon", "--pidfile=", f"--logfile={folder / f'n{i}.log'}", "onevalue"]
-            command += ["--name", f"n{i}", "--advertise", host, "--data-dir", str(folder / f"n{i}")]
+            command += ["--name", f"n{i}", "--advertise", host, "--data-dir", str(folder / f"n{i}"), *options]
             if i:
                 command += ["--join", hosts[0]]
             begin = time.monotonic()
@@ -262,6 +265,11 @@ def main() -> None:
         )
     with tempfile.TemporaryDirectory() as folder:
         node, klein = get_speed(Path(folder), runs, run_s)
+    with tempfile.TemporaryDirectory() as folder, cluster(1, Path(folder), "--no-journal") as (hosts, processes, _):
+        lines = bench_watching.table(
+            hosts[0], processes[0], lambda *words: Connection(hosts[0]).ask(*words), quick=quick
+        )
+    print("\n" + "\n".join(lines), flush=True)
     print("\n| GET /get, requests a second | median | best | ratio of medians |\n|---|---|---|---|")
     print(f"| a node | {statistics.median(node):.0f} | {max(node):.0f} | |")
     print(f"| a bare Klein route | {statistics.median(klein):.0f} | {max(klein):.0f} | |")

@@ -41,10 +41,15 @@ REQUEST_TIME_MAX_S = 10.0
 """A request must be complete so long after its first byte, however its bytes drip in."""
 
 RESPONSE_TIME_MAX_S = 30.0
-"""A request must be answered, and the last answer of a connection read, within so long."""
+"""A request must be answered, and the last answer of a connection read, within so long; some are allowed more."""
 
 IDLE_TIME_MAX_S = 60.0
 """A connection without a request is closed after so long."""
+
+HELD_SIZE_MAX = 16384
+"""Bytes that are held of what a client sends on while it does not read the answer that it is given; then no more is
+read. Twisted has the same bound where the client does read.
+"""
 
 LINGER_TIME_MAX_S = 2.0
 """So long what a refused client still sends is read and dropped; a reset would destroy the answer on its way."""
@@ -108,6 +113,15 @@ class LimitedRequest(Request):
         self.finish()  # type: ignore[no-untyped-call]  # likewise
         return reason
 
+    @property
+    def stopping(self) -> bool:
+        """The server is: what can be answered is to be answered at once."""
+        return self.channel.site.stopping
+
+    def allow(self, limit_s: float) -> None:
+        """The answer has so many seconds from now; `math.inf` if whoever gives it sees to its end."""
+        self.channel.allow(limit_s)
+
     def getRequestHostname(self) -> bytes:
         """The same for all: no route depends on the Host header, and werkzeug raises for strange ones."""
         return b"localhost"
@@ -148,6 +162,8 @@ class LimitedChannel(HTTPChannel):
         if self.phase is Phase.CLOSING:
             return
         super().dataReceived(data)  # type: ignore[no-untyped-call]  # likewise
+        if self.paused and len(self._buffer) > HELD_SIZE_MAX:
+            self._networkProducer.pauseProducing()
         if self.phase is Phase.IDLE and not self.paused and (self._buffer or self.requests):
             self._enter(Phase.RECEIVING, REQUEST_TIME_MAX_S)
 
@@ -184,12 +200,18 @@ class LimitedChannel(HTTPChannel):
         self._enter(Phase.CLOSING, math.inf)
         self.transport.abortConnection()
 
+    def allow(self, limit_s: float) -> None:
+        """The request that is being handled is to be answered within so many seconds from now."""
+        if self.phase is Phase.HANDLING:
+            self._enter(Phase.HANDLING, limit_s)
+
     def finish_up(self) -> None:
-        """The server is stopping: a request that is under way is the last."""
+        """The server is stopping: a request that is under way is the last, and its answer says so."""
         if self.phase is Phase.IDLE:
             self.loseConnection()
         elif self.phase is Phase.HANDLING:
             self.persistent = False
+            self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
         """True if another request may follow this one."""
@@ -211,9 +233,9 @@ class LimitedChannel(HTTPChannel):
 
     def resumeProducing(self) -> None:
         """The client reads again."""
+        self.paused = False  # first: a stream goes on at once, and that may fill the buffers anew
         super().resumeProducing()  # type: ignore[no-untyped-call]  # likewise
-        self.paused = False
-        if self._buffer:
+        if self._buffer and not self.paused:
             self.dataReceived(b"")
 
     # What is refused ------------------------------------------------------------------------------------------------

@@ -38,9 +38,8 @@ def tags_of(request: IRequest, name: str) -> list[str] | None:
     return tags
 
 
-def is_known(request: IRequest, tag: str) -> bool:
-    """A reader has the state with this tag already, as it says by If-None-Match: compared weakly."""
-    known = tags_of(request, "If-None-Match")
+def are_of(known: list[str] | None, tag: str) -> bool:
+    """The tags of an If-None-Match, None without it, name the state with this tag: compared weakly."""
     return known is not None and (known == ["*"] or f'"{tag}"' in [each.removeprefix("W/") for each in known])
 
 

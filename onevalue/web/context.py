@@ -39,6 +39,7 @@ class Context:
         exposure: one sentence for each thing that is open and unencrypted, as it is now.
         access: which tokens count.
         host_names: this host's, for requests at a loopback address.
+        expects_others: this node was told of others, so it is not alone because nobody else is there.
     """
 
     store: Store
@@ -57,6 +58,7 @@ class Context:
     exposure: Callable[[], Sequence[str]] = tuple
     access: Access = field(default_factory=Access)
     host_names: Sequence[str] = ()
+    expects_others: bool = False
 
     @property
     def now(self) -> float:

@@ -1,58 +1,54 @@
-"""Parameters of queries, strictly read: given once, of the right form, in their range. It must not know the routes.
+"""Parameters in the query of a URL, strictly read: given once, of the right form, in their range.
 
-All raise ProblemError (400) that names the parameter. Those that nobody asks for are ignored.
+All raise ProblemError (400) that names the parameter. What else the query holds is not looked at. It must not know what
+a parameter is for.
 """
 
-import math
-from collections.abc import Sequence
-
-from twisted.web.iweb import IRequest
+import re
+from collections.abc import Mapping, Sequence
 
 from onevalue.web.problems import ProblemError
 
-DIGITS_MAX = 18
-"""Digits of an integer."""
+Parameters = Mapping[bytes, Sequence[bytes]]
+"""As Twisted reads the query of a URL."""
+
+_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
+_INTEGER = re.compile(r"[0-9]{1,19}")  # as many as 2**63 has
 
 
-def text(request: IRequest, name: str) -> str | None:
+def text(args: Parameters, name: str) -> str | None:
     """The parameter as it stands; None if it is not given."""
-    given = request.args.get(name.encode())
-    if given is None:
-        return None
+    given = args.get(name.encode(), ())
     if len(given) > 1:
-        raise ProblemError(400, f"{name} is given {len(given)} times")
-    return str(given[0].decode("utf-8", "replace"))
+        raise ProblemError(400, f"{name} may be given once")
+    return given[0].decode("utf-8", "replace") if given else None
 
 
-def integer(request: IRequest, name: str, *, least: int, most: int) -> int | None:
-    """An integer in decimal digits; None if it is not given."""
-    given = text(request, name)
+def seconds(args: Parameters, name: str, low: float, high: float) -> float | None:
+    """A number of seconds in this range; None if it is not given."""
+    given = text(args, name)
     if given is None:
         return None
-    if not (given.isascii() and given.isdecimal() and len(given) <= DIGITS_MAX and least <= int(given) <= most):
-        raise ProblemError(400, f"{name} must be an integer from {least} to {most}")
+    if not _SECONDS.fullmatch(given) or not low <= float(given) <= high:
+        raise ProblemError(400, f"{name} must be a number of seconds from {low:g} to {high:.0f}, as in {name}=2.5")
+    return float(given)
+
+
+def integer(args: Parameters, name: str, low: int, high: int) -> int | None:
+    """An integer in this range; None if it is not given."""
+    given = text(args, name)
+    if given is None:
+        return None
+    if not _INTEGER.fullmatch(given) or not low <= int(given) <= high:
+        raise ProblemError(400, f"{name} must be an integer from {low} to {high}")
     return int(given)
 
 
-def number(request: IRequest, name: str, *, above: float, most: float) -> float | None:
-    """A number above one bound, and at most another; None if it is not given."""
-    given = text(request, name)
-    if given is None:
-        return None
-    try:
-        found = float(given)
-    except ValueError:
-        found = math.nan
-    if not above < found <= most:
-        raise ProblemError(400, f"{name} must be a number above {above:g}, and at most {most:g}")
-    return found
-
-
-def one_of(request: IRequest, name: str, words: Sequence[str], *, most: int) -> str | int | None:
+def word_or_integer(args: Parameters, name: str, words: Sequence[str], high: int) -> str | int | None:
     """One of these words, or an integer from 1; None if it is not given."""
-    given = text(request, name)
+    given = text(args, name)
     if given is None or given in words:
         return given
-    if not (given.isascii() and given.isdecimal() and len(given) <= DIGITS_MAX and 1 <= int(given) <= most):
-        raise ProblemError(400, f"{name} must be {', '.join(words)}, or a number of nodes from 1 to {most}")
+    if not _INTEGER.fullmatch(given) or not 1 <= int(given) <= high:
+        raise ProblemError(400, f"{name} must be {', '.join(words)}, or an integer from 1 to {high}")
     return int(given)

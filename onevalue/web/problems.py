@@ -128,8 +128,7 @@ def _problem_of(error: BaseException | None, request: IRequest, store: Store) ->
         case NotReadyError():
             return ProblemError(503, str(error), {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
         case ConflictError():
-            current = store.current
-            return ProblemError(412, str(error), extras={"current": state_json(current)})
+            return ProblemError(412, str(error), extras={"current": state_json(store.current)})
         case MethodNotAllowed():
             allow = ", ".join(sorted(error.valid_methods or ()))
             return ProblemError(405, f"{request.method.decode()} is not for this path: use {allow}", {"Allow": allow})

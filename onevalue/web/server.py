@@ -4,6 +4,8 @@ One delayed call a second looks at all connections while there are any, instead 
 access log: it would grow without a bound. It must not know the routes, nor how a request is read (that is `channel`).
 """
 
+from collections import Counter
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from twisted.internet.defer import Deferred
@@ -15,11 +17,14 @@ from onevalue.web.channel import LimitedChannel, LimitedRequest
 from onevalue.web.problems import ErrorLog
 from onevalue.web.traffic import Traffic
 
-CONNECTIONS_MAX = 800
-"""Open connections; more are closed at once. Leaves room below the usual limit of 1024 open files."""
+CONNECTIONS_MAX = 10_000
+"""Open connections where the system lets this process open so many files; more are closed at once."""
 
-CONNECTIONS_PER_ADDRESS_MAX = 400
-"""Open connections of one address off this host, so that no single one can hold all."""
+FILES_RESERVED = 224
+"""Open files for all but HTTP: gossip, journal, log, calls to other nodes. Of the usual limit of 1024, 800 are left."""
+
+CONNECTIONS_PER_ADDRESS_PERCENT_MAX = 50
+"""Of the connections that there may be, so many of one address off this host, so that no single one can hold all."""
 
 SWEEP_INTERVAL_S = 1.0
 """How often deadlines are looked at."""
@@ -33,6 +38,7 @@ class LimitedSite(Site):
         reactor: for time.
         traffic: is counted here.
         error_log: of the errors that the resource does not answer itself.
+        end_waiting: called when the server stops; all that would go on for long is then answered.
 
     Attributes:
         stopping: no connection is taken any more, and each request is the last of its connection.
@@ -43,14 +49,23 @@ class LimitedSite(Site):
     reactor: IReactorTime
     resource: IResource
 
-    def __init__(self, resource: IResource, reactor: IReactorTime, traffic: Traffic, error_log: ErrorLog) -> None:
+    def __init__(
+        self,
+        resource: IResource,
+        reactor: IReactorTime,
+        traffic: Traffic,
+        error_log: ErrorLog,
+        end_waiting: Callable[[], None],
+    ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted has no types here
             resource, requestFactory=LimitedRequest, timeout=None, reactor=reactor
         )
         self.traffic = traffic
         self.error_log = error_log
         self.stopping = False
+        self._end_waiting = end_waiting
         self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
+        self._per_host: Counter[str] = Counter()
         self._sweep_call: IDelayedCall | None = None
         self._stops: list[Deferred[None]] = []
 
@@ -59,8 +74,9 @@ class LimitedSite(Site):
     def buildProtocol(self, addr: IAddress | None) -> LimitedChannel | None:  # type: ignore[override]  # see `protocol`
         """The channel of a new connection; None, and it is closed at once, if there are too many."""
         host = _counted_host(addr)
-        full = len(self._channels) >= CONNECTIONS_MAX or (
-            host is not None and sum(other == host for other in self._channels.values()) >= CONNECTIONS_PER_ADDRESS_MAX
+        limit = self.traffic.connections_max
+        full = len(self._channels) >= limit or (
+            host is not None and self._per_host[host] >= limit * CONNECTIONS_PER_ADDRESS_PERCENT_MAX // 100
         )
         if full or self.stopping:
             self.traffic.connections_refused += 1
@@ -70,14 +86,21 @@ class LimitedSite(Site):
 
     def channel_opened(self, channel: LimitedChannel) -> None:
         """The channel counts, and its deadline is looked at."""
-        self._channels[channel] = _counted_host(channel.getPeer())  # type: ignore[no-untyped-call]  # likewise
+        host = _counted_host(channel.getPeer())  # type: ignore[no-untyped-call]  # likewise
+        self._channels[channel] = host
+        if host is not None:
+            self._per_host[host] += 1
         self.traffic.connections = len(self._channels)
         if self._sweep_call is None:
             self._sweep_call = self.reactor.callLater(SWEEP_INTERVAL_S, self._sweep)
 
     def channel_closed(self, channel: LimitedChannel) -> None:
         """The channel counts no more."""
-        self._channels.pop(channel, None)
+        host = self._channels.pop(channel, None)
+        if host is not None:
+            self._per_host[host] -= 1
+            if not self._per_host[host]:
+                del self._per_host[host]
         self.traffic.connections = len(self._channels)
         if not self._channels:
             if self._sweep_call is not None:
@@ -97,7 +120,10 @@ class LimitedSite(Site):
     # The end --------------------------------------------------------------------------------------------------------
 
     def stop(self, grace_s: float) -> Deferred[None]:
-        """Fires when all connections are gone: the idle now, the others after their request or `grace_s` seconds."""
+        """Fires when all connections are gone: the idle now, the others after their request or `grace_s` seconds.
+
+        Requests that wait, and streams, are ended now.
+        """
         self.stopping = True
         done: Deferred[None] = Deferred()
         if not self._channels:
@@ -108,6 +134,7 @@ class LimitedSite(Site):
         done.addCallback(lambda _: abort.cancel() if abort.active() else None)
         for channel in list(self._channels):
             channel.finish_up()
+        self._end_waiting()
         return done
 
     def _abort_all(self) -> None:
@@ -128,6 +155,11 @@ class LimitedSite(Site):
     def acceptableProtocols(self) -> list[bytes]:
         """What a TLS endpoint offers: HTTP/1.1 only, for which the limits are made."""
         return [b"http/1.1"]
+
+
+def connections_admitted(files_max: int) -> int:
+    """How many connections a process may have that can open so many files; 1 at least."""
+    return max(1, min(CONNECTIONS_MAX, files_max - FILES_RESERVED))
 
 
 def _counted_host(addr: object) -> str | None:

@@ -4,6 +4,7 @@ It must not know what any route does.
 """
 
 import os
+import socket
 
 from klein import Klein
 from twisted.application.service import Service
@@ -27,21 +28,29 @@ from onevalue.web.health import HealthRoutes
 from onevalue.web.hosts import HostCheck
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
-from onevalue.web.server import LimitedSite
+from onevalue.web.server import CONNECTIONS_MAX, LimitedSite
 from onevalue.web.traffic import Traffic
 from onevalue.web.v1 import V1Routes
+from onevalue.web.watch import WatchRoutes
+from onevalue.web.watching import WATCHERS_PERCENT_MAX, Watchers
 from onevalue.web.writes import WriteRoutes
 
 STOP_GRACE_S = 1.0
 """How long requests that are under way may go on when the service stops."""
 
+ACCEPT_QUEUE_MAX = 1024
+"""Connections that the system holds until they are taken. Of thousands that watch and come back at once, those that it
+must turn away try again after a second, then two, and so on; Twisted's own bound is 50.
+"""
 
-def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IResource:
+
+def make_resource(context: Context, traffic: Traffic, watchers: Watchers, error_log: ErrorLog) -> IResource:
     """The resource with all routes."""
     app = Klein()
     app.url_map.merge_slashes = False  # no redirects: what is no path of ours is 404
     OriginalRoutes(context).add_to(app)
-    V1Routes(context, traffic).add_to(app)
+    V1Routes(context, traffic, watchers).add_to(app)
+    WatchRoutes(watchers).add_to(app)
     WriteRoutes(context).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
@@ -49,13 +58,14 @@ def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IR
     return app.resource()
 
 
-def make_site(reactor: IReactorTime, context: Context) -> LimitedSite:
+def make_site(reactor: IReactorTime, context: Context, connections_max: int = CONNECTIONS_MAX) -> LimitedSite:
     """The whole server, but for the port."""
-    traffic = Traffic()
+    traffic = Traffic(connections_max=connections_max, watchers_max=connections_max * WATCHERS_PERCENT_MAX // 100)
     error_log = ErrorLog(reactor, traffic)
     checks: list[Check] = [HostCheck([context.name, *context.host_names]), context.access]
-    guard = Guard(make_resource(context, traffic, error_log), checks, reactor, traffic)
-    return LimitedSite(guard, reactor, traffic, error_log)
+    watchers = Watchers(reactor, context.store, traffic)
+    guard = Guard(make_resource(context, traffic, watchers, error_log), checks, reactor, traffic)
+    return LimitedSite(guard, reactor, traffic, error_log, watchers.end_all)
 
 
 class WebService(Service):
@@ -65,14 +75,21 @@ class WebService(Service):
         reactor: for time.
         endpoint: where to listen.
         context: what the routes may use.
+        connections_max: how many connections there may be.
     """
 
     name = "web"
     _log = Logger(namespace="onevalue.web")
 
-    def __init__(self, reactor: IReactorTime, endpoint: IStreamServerEndpoint, context: Context) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        endpoint: IStreamServerEndpoint,
+        context: Context,
+        connections_max: int = CONNECTIONS_MAX,
+    ) -> None:
         self._endpoint = endpoint
-        self._site = make_site(reactor, context)
+        self._site = make_site(reactor, context, connections_max)
         self._listening: Deferred[IListeningPort] | None = None
         self._port: IListeningPort | None = None
 
@@ -124,7 +141,14 @@ class WebService(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
+        _lengthen_queue(port)
         self._log.info("HTTP at {address}", address=_readable(port.getHost()))
+
+
+def _lengthen_queue(port: IListeningPort) -> None:
+    handle = getattr(port, "socket", None)
+    if isinstance(handle, socket.socket) and getattr(port, "backlog", ACCEPT_QUEUE_MAX) < ACCEPT_QUEUE_MAX:
+        handle.listen(ACCEPT_QUEUE_MAX)  # once more: the system takes the new bound
 
 
 def _readable(address: IAddress) -> str:

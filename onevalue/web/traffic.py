@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Traffic:
-    """Counted since the start, but for `connections`.
+    """Counted since the start, but for `connections` and `watchers`.
 
     Attributes:
         connections: open at present.
@@ -14,6 +14,10 @@ class Traffic:
         requests_expired: of these, the ones that were not complete in time.
         requests_denied: answered with an error before any route saw them, for want of a right (401, 403, 421).
         errors: unexpected ones.
+        watchers: streams, and reads that wait, at present.
+        watchers_refused: because there were too many.
+        connections_max: how many there may be, as long as the node runs.
+        watchers_max: likewise.
     """
 
     connections: int = 0
@@ -22,3 +26,7 @@ class Traffic:
     requests_expired: int = 0
     requests_denied: int = 0
     errors: int = 0
+    watchers: int = 0
+    watchers_refused: int = 0
+    connections_max: int = 0
+    watchers_max: int = 0

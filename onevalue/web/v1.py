@@ -6,16 +6,20 @@ It must not know how a state is written, ordered or spread.
 from dataclasses import asdict
 
 from klein import Klein
+from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
 from onevalue.member import Status
 from onevalue.store import State
 from onevalue.values import Value
 from onevalue.web.answers import answer_json
-from onevalue.web.conditions import is_known
+from onevalue.web.channel import RESPONSE_TIME_MAX_S, LimitedRequest
+from onevalue.web.conditions import are_of, tags_of
 from onevalue.web.context import Context
+from onevalue.web.reading import Wish, demand_fresh, demand_generation, wish_of
 from onevalue.web.states import quoted, state_json
 from onevalue.web.traffic import Traffic
+from onevalue.web.watching import Watchers
 
 STATUS_VALUE_SIZE_MAX = 1024
 """Bytes of a value that /v1/status shows; of a larger one it shows only the size."""
@@ -24,24 +28,44 @@ STATUS_VALUE_SIZE_MAX = 1024
 class V1Routes:
     """The handlers; `add_to` an app."""
 
-    def __init__(self, context: Context, traffic: Traffic) -> None:
+    def __init__(self, context: Context, traffic: Traffic, watchers: Watchers) -> None:
         self._context = context
         self._traffic = traffic
+        self._watchers = watchers
 
     def add_to(self, app: Klein) -> None:
         """The routes are part of `app`."""
         app.route("/v1/value", methods=["GET"])(self.read_value)
         app.route("/v1/status", methods=["GET"])(self.status)
 
-    def read_value(self, request: IRequest) -> bytes:
-        """The state, or 304 if the client has it."""
+    def read_value(self, request: LimitedRequest) -> bytes | Deferred[bytes]:
+        """The state, or 304 if the client has it; now, or when it is what the query of the URL asks for."""
+        if request.args:
+            return Deferred.fromCoroutine(self._read_as_wished(request, wish_of(request.args)))
+        return self._read_now(request)
+
+    def _read_now(self, request: IRequest) -> bytes:
         state = self._context.store.current
         request.setHeader(b"ETag", quoted(state))
-        if is_known(request, state.tag):
+        if are_of(tags_of(request, "If-None-Match"), state.tag):
             request.setResponseCode(304)
             return b""
         last_contact_s = self._context.membership.last_contact_s()
         return answer_json(request, {**state_json(state), "last_contact_s": last_contact_s})
+
+    async def _read_as_wished(self, request: LimitedRequest, wish: Wish) -> bytes:
+        known = tags_of(request, "If-None-Match")
+
+        def wanted(state: State) -> bool:
+            return state.generation >= wish.min_generation and not are_of(known, state.tag)
+
+        demand_fresh(wish, self._context)
+        if wish.wait_s and known != ["*"] and not wanted(self._context.store.current):
+            request.allow(wish.wait_s + RESPONSE_TIME_MAX_S)
+            await self._watchers.wait(request, wanted, wish.wait_s)
+            demand_fresh(wish, self._context)
+        demand_generation(wish, self._context.store.current, stopping=request.stopping)
+        return self._read_now(request)
 
     def status(self, request: IRequest) -> bytes:
         """What an operator asks first."""

@@ -18,7 +18,7 @@ from onevalue.web.bodies import demand_json
 from onevalue.web.conditions import demanded
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
-from onevalue.web.parameters import number, one_of
+from onevalue.web.parameters import seconds, word_or_integer
 from onevalue.web.problems import ProblemError
 from onevalue.web.states import quoted, state_json
 
@@ -27,6 +27,8 @@ ACKS_MAX = 10_000
 
 TIMEOUT_S = 5.0
 """How long others may take to confirm, unless `timeout` says otherwise."""
+
+TIMEOUT_MIN_S = 0.001
 
 TIMEOUT_MAX_S = 25.0
 """The longest `timeout`: the answer must come before the server gives up the request."""
@@ -69,9 +71,8 @@ class WriteRoutes:
 
     def _wanted(self, request: IRequest) -> Wanted | None:
         """Who is to hold the write, as `ack` and `timeout` say; None: this node alone."""
-        timeout_s = number(request, "timeout", above=0.0, most=TIMEOUT_MAX_S)
-        ack = one_of(request, "ack", ("all", "majority"), most=ACKS_MAX)
-        timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
+        timeout_s = seconds(request.args, "timeout", TIMEOUT_MIN_S, TIMEOUT_MAX_S) or TIMEOUT_S
+        ack = word_or_integer(request.args, "ack", ("all", "majority"), ACKS_MAX)
         if ack == "all":
             return Wanted(1, True, timeout_s)
         if ack == "majority":

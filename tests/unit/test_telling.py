@@ -1,10 +1,7 @@
 """Telling of changes among many members, and the views of members that are told."""
 
 from dataclasses import replace
-from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.member import Status
@@ -12,9 +9,9 @@ from onevalue.member_views import MemberViews
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.telling import TELL_PAUSE_PER_MEMBER_S, TOLD_AT_ONCE_MAX, Telling
 from onevalue.types import LamportTime
+from tests.fakes import TurnClock
 
 MANY = 10_000
-TURN_S = 1e-6
 
 
 def serf_member(name: str, status: MemberStatus = MemberStatus.ALIVE) -> SerfMember:
@@ -22,23 +19,11 @@ def serf_member(name: str, status: MemberStatus = MemberStatus.ALIVE) -> SerfMem
     return SerfMember(name, b"\x0a\x00\x00\x02", 7946, {}, status, False, LamportTime(0), 0.0)
 
 
-class Turns(Clock):
-    """A reactor that does not do in one turn what is asked for in it; Clock alone does."""
-
-    def callLater(self, delay: float, *arguments: Any, **keywords: Any) -> IDelayedCall:
-        """See IReactorTime."""
-        return super().callLater(max(TURN_S, delay), *arguments, **keywords)
-
-    def turn(self) -> None:
-        """The next turn has come."""
-        self.advance(1.1 * TURN_S)
-
-
 class TellingTests(SynchronousTestCase):
     """When observers are told."""
 
     def setUp(self) -> None:
-        self.clock = Turns()
+        self.clock = TurnClock()
         self.count = MANY
         self.told: list[str] = []
         observers = tuple(lambda name=name: self.told.append(name) for name in "abc")

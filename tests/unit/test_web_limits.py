@@ -14,7 +14,13 @@ from onevalue.web.channel import (
     REQUEST_TIME_MAX_S,
     RESPONSE_TIME_MAX_S,
 )
-from onevalue.web.server import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, SWEEP_INTERVAL_S
+from onevalue.web.server import (
+    CONNECTIONS_MAX,
+    CONNECTIONS_PER_ADDRESS_PERCENT_MAX,
+    FILES_RESERVED,
+    SWEEP_INTERVAL_S,
+    connections_admitted,
+)
 from tests.web_support import SlowJournal, WebNode, Wire, logged_errors
 
 GET = b"GET /get HTTP/1.1\r\nHost: n1\r\n\r\n"
@@ -277,25 +283,42 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_more_connections_than_the_limit_are_closed_at_once(self) -> None:
         """They are counted, and one that goes makes room."""
-        node = WebNode()
-        wires = [node.dial(peer=f"10.0.{n // 250}.{n % 250}") for n in range(CONNECTIONS_MAX)]
+        node = WebNode(connections_max=300)
+        wires = [node.dial(peer=f"10.0.{n // 250}.{n % 250}") for n in range(300)]
         assert node.connect("10.9.9.9") is None
         assert node.connect("127.0.0.1") is None
         assert node.site.traffic.connections_refused == 2
         wires[0].lose()
         assert node.connect("10.9.9.9") is not None
-        assert node.site.traffic.connections == CONNECTIONS_MAX
+        assert node.site.traffic.connections == 300
 
     def test_one_address_cannot_hold_all(self) -> None:
-        """Others still get in; loopback is not counted by address."""
-        node = WebNode()
-        for _ in range(CONNECTIONS_PER_ADDRESS_MAX):
-            node.dial(peer="10.0.0.1")
+        """Others still get in, and a connection that goes makes room for the next; loopback is not counted."""
+        share = 100 * CONNECTIONS_PER_ADDRESS_PERCENT_MAX // 100
+        node = WebNode(connections_max=100)
+        wires = [node.dial(peer="10.0.0.1") for _ in range(share)]
         assert node.connect("10.0.0.1") is None
         assert node.connect("10.0.0.2") is not None
-        local = WebNode()
-        for n in range(CONNECTIONS_PER_ADDRESS_MAX + 1):
+        wires[0].lose()
+        assert node.connect("10.0.0.1") is not None
+        assert node.connect("10.0.0.1") is None
+        local = WebNode(connections_max=100)
+        for n in range(share + 1):
             assert local.connect(f"127.0.0.{n % 2 + 1}") is not None
+
+    def test_the_limit_follows_from_the_files_that_may_be_open(self) -> None:
+        """As many as are left beside those for all else, up to the bound; never none."""
+        assert [connections_admitted(files) for files in (1024, CONNECTIONS_MAX + FILES_RESERVED, 10**9, 64)] == [
+            800,
+            CONNECTIONS_MAX,
+            CONNECTIONS_MAX,
+            1,
+        ]
+
+    def test_the_limits_are_shown(self) -> None:
+        """In /v1/status, under http."""
+        shown = WebNode(connections_max=200).get("/v1/status").json["http"]
+        assert (shown["connections_max"], shown["watchers_max"]) == (200, 160)
 
 
 class AnyBytesTests(SynchronousTestCase):
