@@ -14,7 +14,7 @@ from onevalue.commands.tables import json_text
 from onevalue.replies import Reading
 
 ENVIRONMENT_VALUE_MAX = 64 * 1024
-"""Bytes of a value that is put into the environment, where Linux admits 128 KiB; a larger one is on standard input only."""
+"""Bytes of a value that is put into the environment, where Linux admits 128 KiB; standard input has all values."""
 
 
 class Latest:

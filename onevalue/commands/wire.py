@@ -86,7 +86,7 @@ def streaming(
 
 
 def _chunks(response: HTTPResponse, silence_max_s: float) -> Iterator[bytes]:
-    source = response.fp.raw  # type: ignore[attr-defined]  # ours, see `ask`
+    source: Any = response.fp.raw  # a _Source, see `ask`
     while True:
         source.deadline = Deadline(silence_max_s)
         data = response.read1(CHUNK_SIZE)
