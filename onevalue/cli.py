@@ -40,24 +40,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # JSON is UTF-8, whatever the locale
+    words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(
         prog="onevalue",
+        usage="onevalue [-h] [--version] VERB ...",
         description="The value of a OneValue cluster, and tools around it; a node is `twistd onevalue`.",
         epilog=_verbs() + "\n`onevalue VERB --help` tells more of each.\n\n" + EXITS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"onevalue {__version__}")
     parser.add_argument("verb", choices=VERBS, metavar="VERB", help="see below")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its arguments")
-    first = parser.parse_args(arguments)
-    module, name, _ = VERBS[first.verb]
+    chosen = parser.parse_args(words[:1]).verb  # the first word is the verb, or an option that ends here
+    module, name, _ = VERBS[chosen]
     verb: Verb = getattr(import_module(module), name)
     parser = argparse.ArgumentParser(
-        prog=f"onevalue {first.verb}", epilog=EXITS, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"onevalue {chosen}", epilog=EXITS, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verb.add_options(parser)
     parser.description = textwrap.fill(parser.description or "", HELP_WIDTH)
-    options = parser.parse_args(first.rest)
+    options = parser.parse_args(words[1:])
     try:
         status = verb.run(options, sys.stdout, sys.stderr)
         sys.stdout.flush()
