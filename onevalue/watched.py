@@ -154,15 +154,15 @@ class Watched:
             self._waiting.remove(waiting)
 
     def _tell(self, reading: Reading) -> None:
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            if not each.called:  # cancelled by one before it
-                each.callback(reading)
         for observer in list(self._observers):
             try:
                 observer(reading)
             except Exception:  # noqa: BLE001  # one observer's error is not the others'
                 self._log.failure("an observer of the value failed")
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if not each.called:  # cancelled by one before it
+                each.callback(reading)
 
 
 class _Stream(Protocol):

@@ -30,7 +30,7 @@ class Peer(StringTransport):
     """A server's end of one connection."""
 
     def __init__(self, client: Protocol) -> None:
-        super().__init__(lenient=True)  # type: ignore[no-untyped-call]  # Twisted has no types here
+        super().__init__(lenient=True)
         self.client = client
         self.lost = False
         client.makeConnection(self)  # type: ignore[no-untyped-call]  # likewise
@@ -74,7 +74,7 @@ class Net(MemoryReactorClock):
     """A reactor: its time is the test's, and so are the other ends of its connections."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # likewise
         self.taken = 0
 
     @property
@@ -87,7 +87,7 @@ class Net(MemoryReactorClock):
         self.advance(0)
         _, _, factory, _, _ = self.tcpClients[self.taken]
         self.taken += 1
-        return Peer(cast("Protocol", factory.buildProtocol(None)))  # type: ignore[arg-type]  # nobody looks at it
+        return Peer(cast("Protocol", factory.buildProtocol(None)))
 
     def refuse(self, error: Exception | None = None) -> None:
         """The next connection cannot be made."""

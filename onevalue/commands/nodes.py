@@ -130,6 +130,8 @@ def nodes_of(options: argparse.Namespace, *, writes: bool = False) -> Nodes:
         raise UsageError("--url names no node")
     for url in urls:
         _check_url(url)
+    if options.ca_file is not None and not os.access(options.ca_file, os.R_OK):
+        raise UsageError(f"--ca-file {options.ca_file} cannot be read")
     if options.token_file is not None:
         token: str | None = token_in(_text_of(options.token_file), writes=writes)
         if token is None:

@@ -3,13 +3,21 @@
 It runs in threads of this process, on a loopback port of its own; sockets are handed to the script as they are.
 """
 
+import datetime as dt
+import ipaddress
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from onevalue.store import State, Value
 from onevalue.types import Generation
@@ -47,6 +55,7 @@ class ScriptedNode:
     """What came, and where it is. `script` gets each connection after a whole request, and the request."""
 
     script: Script
+    tls: ssl.SSLContext | None = None
     port: int = 0
     requests: list[bytes] = field(default_factory=list)
     _open: list[socket.socket] = field(default_factory=list)
@@ -54,7 +63,7 @@ class ScriptedNode:
     @property
     def url(self) -> str:
         """For clients."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'' if self.tls is None else 's'}://127.0.0.1:{self.port}"
 
     def serve(self, listener: socket.socket) -> None:
         """Until the listener is closed."""
@@ -73,6 +82,12 @@ class ScriptedNode:
             connection.close()
 
     def _answer(self, connection: socket.socket) -> None:
+        if self.tls is not None:
+            try:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            except OSError:  # the client does not trust us
+                return
+            self._open.append(connection)
         with suppress(OSError), connection:
             request = _read_request(connection)
             self.requests.append(request)
@@ -80,9 +95,9 @@ class ScriptedNode:
 
 
 @contextmanager
-def scripted_node(script: Script) -> Generator[ScriptedNode, None, None]:
+def scripted_node(script: Script, tls: ssl.SSLContext | None = None) -> Generator[ScriptedNode, None, None]:
     """A server that is gone afterwards."""
-    node = ScriptedNode(script)
+    node = ScriptedNode(script, tls)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         node.port = listener.getsockname()[1]
         serving = threading.Thread(target=node.serve, args=[listener], daemon=True)
@@ -111,3 +126,26 @@ def _read_request(connection: socket.socket) -> bytes:
             break
         data += piece
     return data
+
+
+def certified(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """TLS of a server on 127.0.0.1 that vouches for itself, and the file of its certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "scripted")])
+    now = dt.datetime.now(dt.UTC)
+    host = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([host]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = folder / "private.pem"
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(key.private_bytes(*form))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path, private)
+    return context, path

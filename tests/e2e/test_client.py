@@ -10,10 +10,13 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.ssl import Certificate
+from twisted.web.client import BrowserLikePolicyForHTTPS
 
 import onevalue
 from onevalue.client import Client, Reading, UnreachableError
@@ -22,7 +25,7 @@ from onevalue.commands.wire import Request
 from onevalue.failover import Lost, NotSent
 from onevalue.replies import Answer
 from tests.e2e.harness import House, Node, Process, ensure_deferred, eventually, pause, reactor
-from tests.e2e.scripted import STREAM_HEAD, answer, event, scripted_node, state_json
+from tests.e2e.scripted import STREAM_HEAD, answer, certified, event, scripted_node, state_json
 
 ROOT = Path(onevalue.__file__).parents[1]
 COMMAND_TIME_MAX_S = 30.0
@@ -197,7 +200,7 @@ async def test_watch_prints_changes_and_never_goes_back(house: House) -> None:
         for number, arguments in [(signal.SIGTERM, []), (signal.SIGINT, ["--json"])]:
             streams[:] = [event(4, 1) + event(5, 2), b"data: nonsense\n\n", event(3, 9) + b": beat\n\n" + event(6, 3)]
             watching = Command(f"{one.url},{other.url}", house.folder, "watch", *arguments)
-            await eventually(lambda lines=3, w=watching: has_lines(w, lines), 15, "three changes are printed")
+            await eventually(partial(has_lines, watching, 3), 15, "three changes are printed")
             watching.signal(number.name.removeprefix("SIG"))
             assert await watching.ended() == 0
             if arguments:
@@ -305,7 +308,7 @@ async def test_an_exchange_is_bounded(house: House) -> None:  # noqa: ARG001  # 
     with scripted_node(lambda connection, _: connection.sendall(answer(404, {}))) as node:
         assert await in_thread(node.url + "/base/", request, 5.0) == Answer(404, None, b"{}")
         assert node.requests[0].startswith(b"GET /base/v1/value HTTP/1.1\r\n")
-        assert await in_thread(f"https://127.0.0.1:{node.port}", request, 2.0) != Lost("")
+        assert isinstance(await in_thread(f"https://127.0.0.1:{node.port}", request, 0.5), NotSent)
 
 
 async def in_thread(url: str, request: Request, timeout_s: float) -> Any:
@@ -313,6 +316,26 @@ async def in_thread(url: str, request: Request, timeout_s: float) -> Any:
     from twisted.internet.threads import deferToThread  # noqa: PLC0415  # it imports the reactor
 
     return await deferToThread(wire.exchange, url, request, timeout_s)
+
+
+@ensure_deferred
+async def test_https_is_for_nodes_that_are_trusted(house: House) -> None:
+    """Nothing is sent to another; --ca-file names whom to trust, for the client as a policy."""
+    tls, ca_file = certified(house.folder)
+    told = answer(200, state_json(5, 1))
+    with scripted_node(lambda connection, _: connection.sendall(told), tls) as node:
+        status, _, err = await run(node.url, house, "set", "7")
+        assert (status, "CERTIFICATE_VERIFY_FAILED" in err, node.requests) == (1, True, [])
+        assert await run(node.url, house, "get", "--ca-file", str(ca_file)) == (0, "1\n", "")
+        assert (await run(node.url, house, "get", "--ca-file", "/nonexistent"))[0] == 2
+        doubting = Client(reactor, [node.url])
+        with pytest.raises(UnreachableError, match="verify failed"):
+            await doubting.get()
+        await doubting.stop()
+        authority = Certificate.loadPEM(ca_file.read_bytes())
+        trusting = Client(reactor, [node.url], tls=BrowserLikePolicyForHTTPS(authority))
+        assert (await trusting.get()).value == 1
+        await trusting.stop()
 
 
 @ensure_deferred
@@ -353,6 +376,29 @@ async def test_a_twisted_program_watches(house: House) -> None:  # noqa: ARG001 
         await client.stop()
         await eventually(lambda: closed(gone), 5, "the connection is gone")
         assert watched.value == 2
+
+
+@ensure_deferred
+async def test_the_example_of_the_readme_runs(house: House) -> None:
+    """As it stands there, at another address."""
+
+    def script(connection: socket.socket, request: bytes) -> None:
+        line = request.partition(b"\r\n")[0]
+        if line.startswith(b"GET /v1/watch"):
+            connection.sendall(STREAM_HEAD + event(6, 43))
+            connection.recv(1)
+        else:
+            connection.sendall(answer(200, state_json(6, 43) if line.startswith(b"PUT") else state_json(5, 42)))
+
+    example = (ROOT / "README.md").read_text().partition("```python\n")[2].partition("```")[0]
+    path = house.folder / "example.py"
+    with scripted_node(script) as node:
+        path.write_text(example.replace("http://127.0.0.1:8080", node.url))
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+        process = Process("example", [sys.executable, str(path)], environ, house.folder)
+        assert await process.ended(20) == 0, process.output
+    tag = state_json(6, 43)["tag"]
+    assert process.output.startswith(f"43 {tag}\nchanged to 43\n43 6 0.0")
 
 
 async def closed(event_: threading.Event) -> bool:

@@ -86,7 +86,8 @@ class HearingTests(SynchronousTestCase):
         unable = Answer(503, None, b"{}")
         assert self.hear(ScriptedNodes(["a"], refusal))[3] is RefusedError
         assert self.hear(ScriptedNodes(["a", "b"], refusal, refusal))[3] is RefusedError
-        for other in [unable, OSError("reset"), [event(1, 1)], [b"data: 5\n\n"]]:
+        others: list[Exception | Answer | list[bytes]] = [unable, OSError("reset"), [event(1, 1)], [b"data: 5\n\n"]]
+        for other in others:
             assert self.hear(ScriptedNodes(["a", "b"], refusal, other, refusal))[3] is EndError
 
     def test_a_state_is_one_line(self) -> None:
@@ -182,5 +183,5 @@ class RunnerTests(SynchronousTestCase):
 
     def test_secrets_and_old_states_are_not_passed_on(self) -> None:
         """The rest of the environment is."""
-        self.patch(os, "environ", {"ONEVALUE_TOKEN": "secret", "ONEVALUE_VALUE": "1", "ONEVALUE_URL": "u", "A": "b"})
+        self.patch(os, "environ", {"ONEVALUE_TOKEN": "secret", "ONEVALUE_VALUE": "1", "ONEVALUE_URL": "u", "A": "b"})  # type: ignore[no-untyped-call]  # trial's has no types
         assert inherited() == {"ONEVALUE_URL": "u", "A": "b"}

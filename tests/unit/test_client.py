@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.client import (
@@ -41,7 +42,8 @@ class ClientTestCase(SynchronousTestCase):
 
     def failure(self, failing: "Deferred[Any]", kind: type[Exception]) -> Any:
         """The error with which a request has ended."""
-        return self.failureResultOf(failing, kind).value
+        failure: Failure = self.failureResultOf(failing, kind)  # type: ignore[no-untyped-call]  # trial's has no types
+        return failure.value
 
 
 class GetTests(ClientTestCase):
@@ -53,7 +55,7 @@ class GetTests(ClientTestCase):
         peer = self.net.accept()
         for words in [b"GET /v1/value HTTP/1.1", b"Authorization: Bearer secret", b"Connection: close"]:
             assert words in peer.request
-        self.assertNoResult(getting)
+        self.assertNoResult(getting)  # type: ignore[no-untyped-call]  # trial's has no types
         peer.answer(200, {**state_json(5, {"a": 1}), "last_contact_s": 0.5})
         found: Reading = self.successResultOf(getting)
         assert (found.value, found.generation, found.tag) == ({"a": 1}, 5, state_json(5, {"a": 1})["tag"])
@@ -102,10 +104,10 @@ class GetTests(ClientTestCase):
 
     def test_nonsense_and_refusals_are_errors(self) -> None:
         """Each of its kind."""
-        for status, body, kind in [(200, [], RemoteProtocolError), (200, {}, RemoteProtocolError)]:
+        for nonsense in (5, [], dict[str, int]()):
             getting = self.client.get()
-            self.net.accept().answer(status, body)
-            self.failure(getting, kind)
+            self.net.accept().answer(200, nonsense)
+            self.failure(getting, RemoteProtocolError)
         getting = self.client.get()
         self.net.accept().answer(401, {"status": 401, "detail": "a token\x1b is wanted"})
         error = self.failure(getting, RefusedError)
@@ -211,6 +213,6 @@ class SetTests(ClientTestCase):
         setting = self.client.set(1, ack=2, timeout_s=20)
         self.net.accept()
         self.net.advance(TIMEOUT_S + 19.9)
-        self.assertNoResult(setting)
+        self.assertNoResult(setting)  # type: ignore[no-untyped-call]  # trial's has no types
         self.net.advance(0.2)
         self.failure(setting, OutcomeOpenError)

@@ -98,7 +98,11 @@ class GetTests(CommandTestCase):
 
     def test_raw_is_a_string_without_quotes(self) -> None:
         """Other values are as they are."""
-        for value, plain, raw in [("v1.2 é", '"v1.2 é"', "v1.2 é"), ({"a": [1, None]}, '{"a": [1, null]}', None)]:
+        shown: list[tuple[Value, str, str | None]] = [
+            ("v1.2 é", '"v1.2 é"', "v1.2 é"),
+            ({"a": [1, None]}, '{"a": [1, null]}', None),
+        ]
+        for value, plain, raw in shown:
             for option, wanted in [([], plain), (["--raw"], raw or plain)]:
                 self.script = {"GET /v1/value": [answer(200, state_json(4, value))]}
                 assert self.run_("get", *option) == (0, wanted + "\n", "")
@@ -124,13 +128,14 @@ class SetTests(CommandTestCase):
 
     def test_the_value_may_come_in_several_ways(self) -> None:
         """JSON on the command line or standard input, or text as it is."""
-        for arguments, body in [
+        ways: list[tuple[list[str], Value]] = [
             (['{"a": [1, "é"]}'], {"a": [1, "é"]}),
             (["--string", '"quoted"'], '"quoted"'),
             (["-"], "from stdin"),
             (["--stdin"], "from stdin"),
             (["--", "-1e3"], -1000.0),
-        ]:
+        ]
+        for arguments, body in ways:
             self.asked.clear()
             self.script = {"PUT /v1/value": [answer(200, state_json(5, body))]}
             assert self.run_("set", *arguments, stdin=b'"from stdin"\n')[0] == 0, arguments
@@ -319,7 +324,7 @@ class KeysTests(CommandTestCase):
         super().setUp()
         self.environ["HOME"] = "/"
         dial = self.node.dial
-        self.patch(self.node, "dial", lambda data: dial(data, peer="127.0.0.1"))
+        self.patch(self.node, "dial", lambda data: dial(data, peer="127.0.0.1"))  # type: ignore[no-untyped-call]  # trial's has no types
 
     def answer_with(self, **fields: Any) -> None:
         """All members say this."""

@@ -45,7 +45,8 @@ class ReadTests(SynchronousTestCase):
 
     def test_a_read_goes_on_after_every_failure(self) -> None:
         """No connection, no answer, 5xx; the first answer below that counts, also a 4xx."""
-        for failure in [REFUSED, GONE, problem(500), problem(503), problem(504)]:
+        failures: list[Outcome] = [REFUSED, GONE, problem(500), problem(503), problem(504)]
+        for failure in failures:
             assert carry_out(read(URLS), [failure, GOOD]) == (URLS[:2], GOOD)
         assert carry_out(read(URLS), [problem(404)]) == (URLS[:1], problem(404))
 
@@ -67,7 +68,8 @@ class WriteTests(SynchronousTestCase):
 
     def test_a_write_whose_outcome_is_open_is_not_repeated(self) -> None:
         """Neither after a lost connection, nor after an error that says nothing of the write."""
-        for outcome in [GONE, problem(500), problem(502), problem(504)]:
+        outcomes: list[Outcome] = [GONE, problem(500), problem(502), problem(504)]
+        for outcome in outcomes:
             with pytest.raises(OutcomeOpenError) as raised:
                 carry_out(write(URLS), [REFUSED, outcome])
             assert "http://b" in str(raised.value)

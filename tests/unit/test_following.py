@@ -59,8 +59,14 @@ class FollowingTests(SynchronousTestCase):
 
     def test_what_is_no_state_is_an_error(self) -> None:
         """The message says what is wrong; what was known stays."""
-        good = {"value": 1, "generation": 3, "origin": "n1", "time": 1.0, "tag": "3-x"}
-        wrong = [{"generation": "3"}, {"generation": -1}, {"generation": 2**63}, {"generation": True}, {"origin": 5}]
+        good: dict[str, object] = {"value": 1, "generation": 3, "origin": "n1", "time": 1.0, "tag": "3-x"}
+        wrong: list[dict[str, object]] = [
+            {"generation": "3"},
+            {"generation": -1},
+            {"generation": 2**63},
+            {"generation": True},
+            {"origin": 5},
+        ]
         wrong += [{"time": "now"}, {"tag": ""}, {"tag": 7}, {"tag": "x" * 65}, {"tag": "\x1b"}, {"value": "\ud800"}]
         bodies = [json.dumps({**good, **each}) for each in wrong] + ["[]", "{}", "4", "x", '{"value": NaN}', "[" * 9999]
         for body in bodies:
