@@ -30,10 +30,10 @@ class Peer(StringTransport):
     """A server's end of one connection."""
 
     def __init__(self, client: Protocol) -> None:
-        super().__init__(lenient=True)
+        super().__init__(lenient=True)  # type: ignore[no-untyped-call]  # Twisted has no types here
         self.client = client
         self.lost = False
-        client.makeConnection(self)  # type: ignore[no-untyped-call]  # likewise
+        client.makeConnection(self)
 
     @property
     def request(self) -> bytes:

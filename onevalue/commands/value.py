@@ -135,13 +135,16 @@ def history(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
 
 
 def _past(nodes: Nodes, tag: str) -> Reading:
-    """The state of this tag, in the history of a node."""
+    """The state of this tag, in the history of a node: among the newest, or else in all that it keeps."""
     wanted = _unquoted(tag)
-    entries = _entries(document_of(nodes.read("/v1/history")))
-    found = next((each for each in entries if each.tag == wanted), None)
-    if found is None:
-        raise CommandError(f"the node's history has no state of tag {wanted}; see `onevalue history`")
-    return found
+    newest = document_of(nodes.read("/v1/history"))
+    kept = newest.get("history_max")
+    found = [each for each in _entries(newest) if each.tag == wanted]
+    if not found and type(kept) is int and kept > len(_entries(newest)):
+        found = [each for each in _entries(document_of(nodes.read(f"/v1/history?limit={kept}"))) if each.tag == wanted]
+    if not found:
+        raise CommandError(f"the node's history has no state of tag {wanted}; see `onevalue history --limit N`")
+    return found[0]
 
 
 def _entries(document: Any) -> list[Reading]:

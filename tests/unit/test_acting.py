@@ -18,7 +18,7 @@ from onevalue.commands.hearing import changes
 from onevalue.commands.nodes import Nodes
 from onevalue.commands.watch import line
 from onevalue.errors import RefusedError
-from onevalue.following import RETRY_MAX_S
+from onevalue.following import RETRY_MAX_S, RETRY_MIN_S
 from onevalue.replies import Answer, Reading, reading_of
 from tests.web_client import event, state_json
 
@@ -80,6 +80,13 @@ class HearingTests(SynchronousTestCase):
         assert told[:2] == ["a is not heard any more, trying again and again: the connection ended", "a is heard again"]
         assert all(0 < pause <= RETRY_MAX_S for pause in pauses)
 
+    def test_pauses_are_short_again_after_something_came(self) -> None:
+        """A node that is restarted now and then is heard again at once, however often that was."""
+        bad: list[Exception | Answer | list[bytes]] = [OSError("reset") for _ in range(8)]
+        _, pauses, _, _ = self.hear(ScriptedNodes(["a"], *bad, [b": beat\n\n"]))
+        assert pauses[7] > RETRY_MAX_S / 2 - 1e-9
+        assert pauses[8] <= RETRY_MIN_S
+
     def test_refusals_of_all_nodes_end_it(self) -> None:
         """Not of some; one that cannot do it now does not refuse."""
         refusal = Answer(401, None, b"{}")
@@ -107,6 +114,7 @@ class LatestTests(SynchronousTestCase):
         assert latest.take() is readings[2]
         latest.put(readings[3])
         assert latest.take() is readings[3]
+        assert latest._bell.empty()  # else the next `take` would not wait
 
     def test_the_end_comes_before_what_waits(self) -> None:
         """Or the error that was the end."""

@@ -104,7 +104,8 @@ class GetTests(ClientTestCase):
 
     def test_nonsense_and_refusals_are_errors(self) -> None:
         """Each of its kind."""
-        for nonsense in (5, [], dict[str, int]()):
+        answers: list[object] = [5, [], {}]
+        for nonsense in answers:
             getting = self.client.get()
             self.net.accept().answer(200, nonsense)
             self.failure(getting, RemoteProtocolError)

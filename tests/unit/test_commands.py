@@ -227,6 +227,18 @@ class SetTests(CommandTestCase):
             [put] = [request for _, request, _ in self.asked if request.method == "PUT"]
             assert (put.body, put.headers.get("If-Match")) == (b"7", condition)
 
+    def test_an_old_state_is_looked_for_in_all_that_is_kept(self) -> None:
+        """A node tells the newest unless it is asked for more."""
+        newest: dict[str, Any] = {"history": [{**state_json(4, 42), "source": "set"}], "history_max": 1000}
+        whole = {**newest, "history": [*newest["history"], {**state_json(2, 7), "source": "set"}]}
+        self.script = {
+            "GET /v1/history": [answer(200, newest), answer(200, whole)],
+            "PUT /v1/value": [answer(200, state_json(5, 7))],
+        }
+        assert self.run_("set", "--from-history", state_json(2, 7)["tag"])[0] == 0
+        asked = [request.path for _, request, _ in self.asked if request.path.startswith("/v1/history")]
+        assert asked == ["/v1/history", "/v1/history?limit=1000"]
+
     def test_a_tag_that_is_not_in_the_history_is_an_error(self) -> None:
         """Nothing is written."""
         self.script = {"GET /v1/history": [answer(200, {"history": []})]}

@@ -135,6 +135,21 @@ class WatchedTests(SynchronousTestCase):
             assert self.watched.trouble is not None, end
             self.net.advance(RETRY_MAX_S)
 
+    def test_heartbeats_keep_a_stream_and_make_pauses_short(self) -> None:
+        """For as long as they come; the pause after the next failure is that of a first one."""
+        for _ in range(6):
+            self.net.refuse()
+            self.net.advance(RETRY_MAX_S)
+        peer = self.net.accept()
+        peer.stream()
+        for _ in range(5):
+            self.net.advance(SILENCE_MAX_S - 1)
+            peer.send(": beat\n\n")
+        assert not peer.closed
+        peer.lose()
+        self.net.advance(RETRY_MIN_S)
+        assert len(self.net.attempts) == 8
+
     def test_a_connection_that_does_not_close_is_left(self) -> None:
         """The next node is heard all the same."""
         peer = self.net.accept()
