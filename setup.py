@@ -24,6 +24,7 @@ setup(
     package_dir={"": "."},
     packages=[
         "onevalue",
+        "onevalue.commands",
         "onevalue.serf",
         "onevalue.simulation",
         "onevalue.spread",

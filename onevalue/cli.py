@@ -1,26 +1,92 @@
-"""The command `onevalue`, for people. Its one verb so far is `simulate`.
+"""The command `onevalue`, for people and scripts: which verbs there are, and what happens when one goes wrong.
 
 It must not know how a node works; each verb has its own module, which is loaded when it is wanted.
 """
 
 import argparse
+import io
+import os
 import sys
+import textwrap
 from collections.abc import Sequence
+from importlib import import_module
 
 from onevalue import __version__
+from onevalue.commands.tables import json_text
+from onevalue.commands.verb import EXITS, CommandError, Exit, UsageError, Verb, status_of
+from onevalue.errors import ClientError, RemoteProtocolError
+
+VERBS: dict[str, tuple[str, str, str]] = {
+    "get": ("onevalue.commands.value", "GET", "print the value"),
+    "set": ("onevalue.commands.value", "SET", "write the value, or undo a write"),
+    "watch": ("onevalue.commands.watch", "WATCH", "print each change, or run a command for each"),
+    "history": ("onevalue.commands.value", "HISTORY", "the values before this one"),
+    "members": ("onevalue.commands.cluster", "MEMBERS", "who is in the cluster"),
+    "status": ("onevalue.commands.cluster", "STATUS", "what a node says of itself"),
+    "query": ("onevalue.commands.cluster", "QUERY", "ask all members"),
+    "event": ("onevalue.commands.cluster", "EVENT", "tell all members"),
+    "force-leave": ("onevalue.commands.cluster", "FORCE_LEAVE", "a failed member will not come back"),
+    "keys": ("onevalue.commands.keys", "KEYS", "list and rotate the keys of the cluster"),
+    "simulate": ("onevalue.simulation.command", "SIMULATE", "how a cluster of some size would behave"),
+}
+"""Module, name in it, and one line, of each verb."""
+
+
+HELP_WIDTH = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Does what the arguments say; returns the status with which the process ends, 2 for a usage error."""
-    parser = argparse.ArgumentParser(prog="onevalue", description="Tools around OneValue; a node is `twistd onevalue`.")
+    """Does what the arguments say; returns the status with which the process ends (`onevalue.commands.verb.EXITS`)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # JSON is UTF-8, whatever the locale
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        prog="onevalue",
+        usage="onevalue [-h] [--version] VERB ...",
+        description="The value of a OneValue cluster, and tools around it; a node is `twistd onevalue`.",
+        epilog=_verbs() + "\n`onevalue VERB --help` tells more of each.\n\n" + EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"onevalue {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    simulate = verbs.add_parser("simulate", help="how a cluster of some size would behave")
-    from onevalue.simulation import command  # noqa: PLC0415  # see above
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="see below")
+    chosen = parser.parse_args(words[:1]).verb  # the first word is the verb, or an option that ends here
+    module, name, _ = VERBS[chosen]
+    verb: Verb = getattr(import_module(module), name)
+    parser = argparse.ArgumentParser(
+        prog=f"onevalue {chosen}", epilog=EXITS, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verb.add_options(parser)
+    parser.description = textwrap.fill(parser.description or "", HELP_WIDTH)
+    options = parser.parse_args(words[1:])
+    try:
+        status = verb.run(options, sys.stdout, sys.stderr)
+        sys.stdout.flush()
+    except UsageError as error:
+        return _say(error, Exit.USAGE)
+    except ClientError as error:
+        if options.json and error.document:
+            sys.stdout.write(json_text(error.document) + "\n")
+        return _say(error, status_of(error))
+    except (CommandError, RemoteProtocolError) as error:
+        return _say(error, Exit.ERROR)
+    except BrokenPipeError:
+        # Nobody reads on; Python would complain once more when it flushes at its end (its documentation, "signal").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.ERROR
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    return status
 
-    command.add_options(simulate)
-    options = parser.parse_args(arguments)
-    return command.run(options, sys.stdout, sys.stderr)
+
+def _say(error: Exception, status: Exit) -> Exit:
+    sys.stderr.write(f"onevalue: {error}\n")
+    return status
+
+
+def _verbs() -> str:
+    width = max(map(len, VERBS)) + 2
+    return "verbs:\n" + "".join(f"  {name:{width}}{what}\n" for name, (_, _, what) in VERBS.items())
 
 
 if __name__ == "__main__":

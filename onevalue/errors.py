@@ -8,6 +8,13 @@ OneValueError
 │   ├── MislabelledError     what came is of another cluster
 │   └── UndecipherableError  what came is encrypted or signed with no key of ours, or not at all
 ├── KeyChangeError           a key cannot be installed, used or removed; the keyring is as it was
+├── ClientError              a node did not do what our client asked of it
+│   ├── UnreachableError     no node could; nothing was written
+│   ├── RefusedError         a node said no; nothing was written
+│   ├── ConditionFailedError the state is not the one that the write demanded; nothing was written
+│   ├── OvertakenError       it was written, and another write of the same generation won
+│   ├── UnconfirmedError     it was written, and too few members confirmed it in time
+│   └── OutcomeOpenError     it may have been written
 ├── LocalProtocolError       we asked our own core for nonsense; a bug on our side, or of who told us to ask
 │   └── BusyError            too much of it is under way; ask again
 └── WriteRefusedError        an own write was not made; nothing changed
@@ -18,6 +25,9 @@ OneValueError
 
 This module imports nothing of the project.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 
 class OneValueError(Exception):
@@ -82,3 +92,41 @@ class NotDurableError(WriteRefusedError):
 
 class ExhaustedError(WriteRefusedError):
     """The generation is the largest that there is."""
+
+
+class ClientError(OneValueError):
+    """A node did not do what our client asked of it.
+
+    Attributes:
+        status: of the answer; None if no single answer decided.
+        document: the node's problem document (RFC 9457), with `current`, `winner` or `written`; empty if there is none.
+    """
+
+    def __init__(self, message: str, status: int | None = None, document: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.document = document or {}
+
+
+class UnreachableError(ClientError):
+    """No node could be reached, or those that were could not do it now; nothing was written."""
+
+
+class RefusedError(ClientError):
+    """A node refused, and would again; nothing was written."""
+
+
+class ConditionFailedError(ClientError):
+    """The current state (`document["current"]`) is not the one that the write demanded; nothing was written."""
+
+
+class OvertakenError(ClientError):
+    """It was written, but of the same generation another value (`document["winner"]`) won, everywhere."""
+
+
+class UnconfirmedError(ClientError):
+    """It was written and stands, but too few members confirmed it in time (`document["acks"]`)."""
+
+
+class OutcomeOpenError(ClientError):
+    """The connection was lost after the write was sent: it may have been made, or not. Read the value to know."""

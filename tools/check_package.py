@@ -1,5 +1,5 @@
-"""`make package`: the wheel, built and installed in a clean environment, gives a `twistd onevalue` that answers, and
-`onevalue simulate`.
+"""`make package`: the wheel, built and installed in a clean environment, gives a `twistd onevalue` that answers, and an
+`onevalue` that asks it and simulates.
 """
 
 import json
@@ -15,8 +15,8 @@ from pathlib import Path
 ANSWER_TIME_MAX_S = 20.0
 
 
-def answer_of_a_node(twistd: Path, folder: Path) -> str:
-    """What /get says of a node that is started, and stopped again."""
+def answers_of_a_node(twistd: Path, folder: Path) -> tuple[str, str]:
+    """What /get and `onevalue get` say of a node that is started, and stopped again."""
     host = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
     command = [str(twistd), "--nodaemon", "--pidfile=", "onevalue", "--no-journal", "--advertise", host]
     node = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
@@ -25,7 +25,9 @@ def answer_of_a_node(twistd: Path, folder: Path) -> str:
         while True:
             try:
                 with urllib.request.urlopen(f"http://{host}:8080/get", timeout=1) as answer:
-                    return str(answer.read().decode())
+                    said = str(answer.read().decode())
+                get = [str(twistd.with_name("onevalue")), "get", "--url", f"http://{host}:8080"]
+                return said, subprocess.run(get, check=True, capture_output=True, text=True, cwd=folder).stdout
             except OSError:
                 if node.poll() is not None or time.monotonic() > deadline:
                     raise
@@ -51,13 +53,13 @@ def main() -> None:
             shown = subprocess.run(run, check=True, capture_output=True, text=True, cwd=place).stdout
             if "--advertise" not in shown:
                 sys.exit(f"{tool} onevalue --help does not explain the node:\n{shown}")
-        if answer_of_a_node(python.with_name("twistd"), place) != "42":
-            sys.exit("a node from the wheel does not hold 42")
+        if answers_of_a_node(python.with_name("twistd"), place) != ("42", "42\n"):
+            sys.exit("a node from the wheel does not hold 42, or onevalue get does not say so")
         simulate = [str(python.with_name("onevalue")), "simulate", "--nodes", "3", "--duration", "6", "--json"]
         figures = subprocess.run(simulate, check=True, capture_output=True, text=True, cwd=place).stdout
         if json.loads(figures)["spread_s"]["last"] is None:
             sys.exit(f"onevalue simulate shows no write that spreads:\n{figures}")
-        tools = "twistd onevalue, twist onevalue and onevalue simulate"
+        tools = "twistd onevalue, twist onevalue, onevalue get and onevalue simulate"
         print(f"{wheel.name} and {sdist.name} are built; the wheel gives {tools}")
 
 

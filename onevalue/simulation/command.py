@@ -14,6 +14,7 @@ from typing import TextIO
 
 from twisted.logger import globalLogBeginner
 
+from onevalue.commands.verb import Verb
 from onevalue.options import PROFILES
 from onevalue.simulation.cluster import Settings
 from onevalue.simulation.network import LATENCIES
@@ -173,3 +174,6 @@ def _seconds(text: str) -> float:
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"more than 0 seconds, not {text}")
     return number
+
+
+SIMULATE = Verb(add_options, run)

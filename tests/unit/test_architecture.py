@@ -4,6 +4,7 @@ It reads the syntax trees of the package and imports nothing of it, so it speaks
 """
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,10 @@ PURE: dict[str, tuple[str, ...]] = {
     "store": ("errors", "types", "config", "values"),
     "exchange": ("errors", "types", "config", "values", "store"),
     "spread": ("errors", "types", "config", "member", "values", "store", "exchange"),
+    "sse": ("errors",),
+    "replies": ("errors", "types", "values", "store"),
+    "failover": ("errors", "types", "values", "store", "replies"),
+    "following": ("types", "sse", "replies"),
     "wire": ("errors", "types", "config"),
     "signing": ("errors", "wire"),
     "swim": ("errors", "types", "config", "wire"),
@@ -129,6 +134,17 @@ class ImportTests(SynchronousTestCase):
             if part in SERVICES:
                 others = [name for name in found if name in SERVICES and name != part]
                 assert others == [], f"{module} imports {others}"
+
+    def test_the_command_starts_without_twisted(self) -> None:
+        """What a verb loads when it is chosen is pure, or of the standard library; what takes long is loaded in it."""
+        for module, path in modules():
+            if part_of(module) in {"cli", "commands"}:
+                top = [name for node in when_imported(tree_of(path)) for name in _imported_by(node)]
+                own = [name.split(".")[1] for name in top if name.startswith("onevalue.")]
+                admitted = ("__version__", "commands", "errors", "failover", "following", "replies", "store", "types")
+                assert [name for name in own if name not in admitted] == [], module
+                others = [name.partition(".")[0] for name in top]
+                assert [each for each in others if each not in {*sys.stdlib_module_names, "onevalue"}] == [], module
 
 
 class ReactorTests(SynchronousTestCase):

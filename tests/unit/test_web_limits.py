@@ -111,8 +111,8 @@ class SizeTests(FormTests):
     def test_a_body_at_the_limit_is_read(self) -> None:
         """With its length, and in chunks."""
         body = b" " * (BODY_SIZE_MAX - 2) + b"43"
-        assert WebNode().put(body).json["value"] == 43
-        node = WebNode()
+        assert WebNode(value_size_max=BODY_SIZE_MAX).put(body).json["value"] == 43
+        node = WebNode(value_size_max=BODY_SIZE_MAX)
         head = b"PUT /v1/value HTTP/1.1\r\nHost: n1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body)
         [response] = node.dial(head + body + b"\r\n0\r\n\r\n").take_responses()
         assert response.json["value"] == 43

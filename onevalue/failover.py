@@ -1,0 +1,112 @@
+"""Which of several nodes is asked next, and when to stop: plans, which the command and `onevalue.client` carry out.
+
+A plan is a generator: it yields the URL to ask, is sent what came of it, and returns the answer that counts. A read
+goes on to the next node whenever one did not answer well. A write goes on only when it is certain that nothing was
+written, or when to say it twice is to say it once: upon one state (If-Match) one value makes one state, wherever it is
+written.
+
+It must not know how a node is asked.
+"""
+
+import json
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from onevalue.errors import OutcomeOpenError, RemoteProtocolError, UnreachableError
+from onevalue.replies import Answer, explanation, problem_of, reading_of
+from onevalue.store import State
+from onevalue.types import Generation
+from onevalue.values import Value
+
+_TAG = re.compile(r"([0-9]{1,19})-[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """Nothing of the request reached the node: there was no connection, and this is why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The request may have reached the node, but no whole answer came back, and this is why."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Answer | NotSent | Lost
+Plan: TypeAlias = Generator[str, Outcome, Answer]
+
+
+def read(urls: Sequence[str]) -> Plan:
+    """Asks until one answers with a status below 500.
+
+    Raises:
+        UnreachableError: none did; the message has each with its reason.
+    """
+    tried: list[str] = []
+    for url in urls:
+        outcome = yield url
+        if isinstance(outcome, Answer) and outcome.status < 500:
+            return outcome
+        tried.append(f"{url}: {_reason(outcome)}")
+    raise UnreachableError("; ".join(tried))
+
+
+def write(urls: Sequence[str], proposed: State | None = None) -> Plan:
+    """Asks until one took the write, or said no for good: not 503, which says that nothing was written.
+
+    `proposed` is the state that the write makes, wherever it is made; None if that is not known before.
+
+    Raises:
+        UnreachableError: none took it, and nothing was written.
+        OutcomeOpenError: it may have been written, or may still be.
+    """
+    tried: list[str] = []
+    is_open = False
+    for url in urls:
+        outcome = yield url
+        if isinstance(outcome, Answer) and _is_final(outcome):
+            settled = _settled(outcome, proposed) if is_open else outcome
+            if settled is not None:
+                return settled
+        tried.append(f"{url}: {_reason(outcome)}")
+        if not isinstance(outcome, NotSent) and not (isinstance(outcome, Answer) and outcome.status == 503):
+            is_open = True
+            if proposed is None:
+                break
+    if is_open:
+        raise OutcomeOpenError("whether it was written is not known: " + "; ".join(tried))
+    raise UnreachableError("; ".join(tried))
+
+
+def proposed_state(if_match: str | None, value: Value) -> State | None:
+    """The state that a write of `value` upon the state of this tag makes; None if the tag names no single state."""
+    match = _TAG.fullmatch(if_match or "")
+    return None if match is None else State(Generation(int(match[1]) + 1), value)
+
+
+def _is_final(answer: Answer) -> bool:
+    return answer.status < 500 or (answer.status == 504 and "written" in problem_of(answer))
+
+
+def _settled(answer: Answer, proposed: State | None) -> Answer | None:
+    """What an answer says of a write that an earlier node may have made already; None if nothing."""
+    problem = problem_of(answer)
+    if answer.status == 200 or "written" in problem:
+        return answer
+    if answer.status == 412:
+        try:
+            current = reading_of(problem.get("current"))
+        except RemoteProtocolError:
+            return None
+        if current.state == proposed:  # what stands in the way is what was to be written
+            return Answer(200, f'"{current.tag}"', json.dumps(current.document).encode())
+    return None
+
+
+def _reason(outcome: Outcome) -> str:
+    return explanation(outcome) if isinstance(outcome, Answer) else outcome.reason
