@@ -30,6 +30,7 @@ from onevalue.config import (
     SwimSettings,
 )
 from onevalue.errors import ConfigError, LocalProtocolError
+from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
 from onevalue.keyfile import read_keys
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
@@ -48,6 +49,7 @@ DEFAULTS = {
     "broadcast-interval": "2",
     "debug-interval": "5",
     "join-timeout": "5",
+    "history-max": str(HISTORY_MAX_DEFAULT),
 }
 PROFILES = {"lan": LAN, "wan": WAN, "local": LOCAL}
 _SWIM = {each.name: each.default for each in fields(SwimSettings)}
@@ -67,6 +69,7 @@ class NodeConfig:
         tags: Serf tags of this node, without `http`.
         initial: the value at generation 0.
         data_dir: where the journal lives; None: no journal.
+        history_max: accepted states that the journal keeps.
         keys: of the cluster, the primary first; none: nothing is encrypted, unless a keyring was kept.
         label: of the cluster.
         verify_incoming, verify_outgoing: see `wire.envelope`.
@@ -92,6 +95,7 @@ class NodeConfig:
     spread: SpreadSettings
     broadcast_interval_s: float
     debug_interval_s: float
+    history_max: int = HISTORY_MAX_DEFAULT
 
 
 class Options(usage.Options):
@@ -124,6 +128,7 @@ class Options(usage.Options):
             None,
             "Folder of the journal. [default: $STATE_DIRECTORY, else onevalue/NAME under the XDG state home]",
         ],
+        ["history-max", None, None, "How many accepted states the journal keeps, 0 to 10000. [default: 1000]"],
         [
             "members-to-notify",
             None,
@@ -225,6 +230,7 @@ class Options(usage.Options):
             tags=self._tags(),
             initial=self._integer("initial", VALUE_MIN, VALUE_MAX),
             data_dir=None if self._flag("no-journal") else self._data_dir(name),
+            history_max=self._integer("history-max", 0, HISTORY_MAX_LIMIT),
             keys=self._keys(),
             label=self._label(),
             verify_incoming=self._yes("verify-incoming"),

@@ -21,7 +21,7 @@ from onevalue.debugline import DebugLine
 from onevalue.errors import ConfigError, JournalError
 from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.inquiries import Keep
-from onevalue.journal import NullJournal, open_journal
+from onevalue.journal import IJournal, NullJournal, open_journal
 from onevalue.keyfile import KeyringFile, choose_keys
 from onevalue.node import Node
 from onevalue.options import NodeConfig, Options
@@ -78,7 +78,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
         reactor=reactor,
         rng=random.Random(),  # noqa: S311  # picks members and delays; keys and nonces never come from here
         wall_clock=time.time,
-        journal=NullJournal() if config.data_dir is None else open_journal(config.data_dir, reactor),
+        journal=_journal(config, reactor),
         envelope=envelope,
         keep_keys=keep_keys,
         transport=Sockets(
@@ -111,6 +111,12 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     debug = DebugLine(reactor=reactor, store=parts.store, membership=parts.gossip, interval_s=config.debug_interval_s)
     _say_who(config, parts.targets, parts.store.current)
     return make_node(parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug)
+
+
+def _journal(config: NodeConfig, reactor: Reactor) -> IJournal:
+    if config.data_dir is None:
+        return NullJournal()
+    return open_journal(config.data_dir, reactor, config.history_max)
 
 
 def _envelope(config: NodeConfig) -> tuple[Envelope, Keep | None]:

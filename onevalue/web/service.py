@@ -23,6 +23,7 @@ from onevalue.addresses import host_port
 from onevalue.web.cluster import ClusterRoutes
 from onevalue.web.context import Context
 from onevalue.web.health import HealthRoutes
+from onevalue.web.history import HistoryRoutes
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
 from onevalue.web.server import LimitedSite
@@ -39,6 +40,7 @@ def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IR
     app.url_map.merge_slashes = False  # no redirects: what is no path of ours is 404
     OriginalRoutes(context).add_to(app)
     V1Routes(context, traffic).add_to(app)
+    HistoryRoutes(context).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
     add_problems(app, context.store, error_log)
