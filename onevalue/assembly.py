@@ -125,6 +125,7 @@ def make_node(
     web: Service | None = None,
     web_stop_time_s: float = 0.0,
     debug: Service | None = None,
+    value_file: Service | None = None,
 ) -> Node:
     """One service of all parts, started and stopped in the order in which nothing is lost.
 
@@ -134,8 +135,9 @@ def make_node(
         web: serves clients, and stops within `web_stop_time_s`; None: nobody does.
         web_stop_time_s: see there.
         debug: looks on.
+        value_file: keeps the value in a file.
     """
-    children = [parts.broadcaster, parts.keeper, debug, web, parts.gossip]
+    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.gossip]
     stops = [
         Stop(parts.writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
         *([] if debug is None else [Stop(debug.stopService, STOP_TIME_MAX_S)]),
@@ -146,6 +148,8 @@ def make_node(
         Stop(parts.broadcaster.stopService, STOP_TIME_MAX_S),
         *([] if web is None else [Stop(web.stopService, web_stop_time_s + STOP_TIME_MAX_S)]),
         Stop(parts.writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle
+        # When nothing changes the value any more: what the node held last is in the file.
+        *([] if value_file is None else [Stop(value_file.stopService, STOP_TIME_MAX_S)]),
         # Last: until here a write may still be on its way to it.
         Stop(world.journal.close, CLOSE_TIMEOUT_S + STOP_TIME_MAX_S),
     ]

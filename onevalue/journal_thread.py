@@ -17,7 +17,9 @@ from onevalue import journal_file
 from onevalue.journal_file import HistoryEntry, LamportClocks, Peer
 
 
-class _DaemonThread(Thread):
+class DaemonThread(Thread):
+    """Does not keep the process from ending, however long what it does may take."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, daemon=True)
 
@@ -44,7 +46,7 @@ class JournalThread:
             cp_reactor=reactor,
         )
         # A disk that never answers must not keep the process from ending.
-        pool.threadpool.threadFactory = _DaemonThread
+        pool.threadpool.threadFactory = DaemonThread
         self._pool: Any = pool  # adbapi is not annotated
 
     def write(

@@ -35,6 +35,7 @@ from onevalue.keyfile import read_keys
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
 from onevalue.store import VALUE_MAX, VALUE_MIN
+from onevalue.valuefile import check_path
 from onevalue.wire.label import LABEL_SIZE_MAX
 from onevalue.wire.serf_codec import encode_tags
 
@@ -70,6 +71,7 @@ class NodeConfig:
         initial: the value at generation 0.
         data_dir: where the journal lives; None: no journal.
         history_max: accepted states that the journal keeps.
+        value_file: where the value is kept for other programs; None: nowhere.
         keys: of the cluster, the primary first; none: nothing is encrypted, unless a keyring was kept.
         label: of the cluster.
         verify_incoming, verify_outgoing: see `wire.envelope`.
@@ -96,6 +98,7 @@ class NodeConfig:
     broadcast_interval_s: float
     debug_interval_s: float
     history_max: int = HISTORY_MAX_DEFAULT
+    value_file: Path | None = None
 
 
 class Options(usage.Options):
@@ -128,6 +131,7 @@ class Options(usage.Options):
             None,
             "Folder of the journal. [default: $STATE_DIRECTORY, else onevalue/NAME under the XDG state home]",
         ],
+        ["value-file", None, None, "File that always holds the value, for programs of this host. [default: none]"],
         ["history-max", None, None, "How many accepted states the journal keeps, 0 to 10000. [default: 1000]"],
         [
             "members-to-notify",
@@ -220,6 +224,7 @@ class Options(usage.Options):
         placement = place(bind=self._text("bind"), advertise=self._text("advertise"), join=join)
         name = self._text("name") or _default_name(placement.advertise_port)
         self._checked("name", _name, name)
+        data_dir = None if self._flag("no-journal") else self._data_dir(name)
         spread = self._spread()
         swim, serf = self._settings()
         return NodeConfig(
@@ -229,7 +234,8 @@ class Options(usage.Options):
             join=join,
             tags=self._tags(),
             initial=self._integer("initial", VALUE_MIN, VALUE_MAX),
-            data_dir=None if self._flag("no-journal") else self._data_dir(name),
+            data_dir=data_dir,
+            value_file=self._value_file(data_dir),
             history_max=self._integer("history-max", 0, HISTORY_MAX_LIMIT),
             keys=self._keys(),
             label=self._label(),
@@ -255,6 +261,13 @@ class Options(usage.Options):
             members_to_notify=self._integer("members-to-notify", 0, 64),
             join_timeout_s=self._number("join-timeout", float, 0.01, 3600.0),
         )
+
+    def _value_file(self, data_dir: Path | None) -> Path | None:
+        text = self._text("value-file")
+        path = self._checked("value-file", check_path, text) if text else None
+        if path is not None and data_dir is not None and path.parent.resolve() == data_dir.resolve():
+            raise ConfigError(f"--value-file: {text!r} is in the data folder, which is the node's alone. Name another")
+        return path
 
     def _keys(self) -> tuple[bytes, ...]:
         path = self._text("key-file")

@@ -29,6 +29,7 @@ from onevalue.signing import Signer
 from onevalue.store import State
 from onevalue.streams import Reactor
 from onevalue.transport import Sockets
+from onevalue.valuefile import ValueFile
 from onevalue.web.context import Context
 from onevalue.web.service import STOP_GRACE_S, WebService
 from onevalue.wire.envelope import Envelope
@@ -90,6 +91,9 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
         exchange_states=partial(exchange_states, quiet_client(reactor, EXCHANGE_TIME_MAX_S), signer),
     )
     parts = assemble(config, world)
+    value_file = (
+        None if config.value_file is None else ValueFile(reactor=reactor, store=parts.store, path=config.value_file)
+    )
     web = WebService(
         reactor,
         serverFromString(reactor, config.http),
@@ -106,11 +110,12 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
             version=__version__,
             started_s=reactor.seconds(),
             exposure=exposed,
+            value_file=None if value_file is None else value_file.status,
         ),
     )
     debug = DebugLine(reactor=reactor, store=parts.store, membership=parts.gossip, interval_s=config.debug_interval_s)
     _say_who(config, parts.targets, parts.store.current)
-    return make_node(parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug)
+    return make_node(parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug, value_file=value_file)
 
 
 def _journal(config: NodeConfig, reactor: Reactor) -> IJournal:

@@ -3,7 +3,7 @@
 It must not know what any route does with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
@@ -33,6 +33,7 @@ class Context:
         version: of this package.
         started_s: `clock.seconds()` when the node started.
         exposure: one sentence for each thing that is open and unencrypted.
+        value_file: what /v1/status shows of the file that the value is kept in; None: there is none.
     """
 
     store: Store
@@ -47,6 +48,7 @@ class Context:
     version: str
     started_s: float
     exposure: Sequence[str] = ()
+    value_file: Callable[[], Mapping[str, object]] | None = None
 
     @property
     def now(self) -> float:
