@@ -126,6 +126,7 @@ def make_node(
     web_stop_time_s: float = 0.0,
     debug: Service | None = None,
     reloading: Service | None = None,
+    value_file: Service | None = None,
 ) -> Node:
     """One service of all parts, started and stopped in the order in which nothing is lost.
 
@@ -136,8 +137,9 @@ def make_node(
         web_stop_time_s: see there.
         debug: looks on.
         reloading: hears that what can change while the node runs is to be read again.
+        value_file: keeps the value in a file.
     """
-    children = [parts.broadcaster, parts.keeper, debug, web, parts.gossip, reloading]
+    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.gossip, reloading]
     stops = [
         Stop(parts.writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
         *([] if reloading is None else [Stop(reloading.stopService, STOP_TIME_MAX_S)]),
@@ -149,6 +151,8 @@ def make_node(
         Stop(parts.broadcaster.stopService, STOP_TIME_MAX_S),
         *([] if web is None else [Stop(web.stopService, web_stop_time_s + STOP_TIME_MAX_S)]),
         Stop(parts.writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle
+        # When nothing changes the value any more: what the node held last is in the file.
+        *([] if value_file is None else [Stop(value_file.stopService, STOP_TIME_MAX_S)]),
         # Last: until here a write may still be on its way to it.
         Stop(world.journal.close, CLOSE_TIMEOUT_S + STOP_TIME_MAX_S),
     ]

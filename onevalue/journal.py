@@ -13,22 +13,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import Attribute, Interface, implementer
+from zope.interface import implementer
 
 from onevalue import journal_file
 from onevalue.errors import JournalError
-from onevalue.journal_file import HISTORY_MAX, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_file import HISTORY_MAX_DEFAULT, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_interface import IJournal, NullJournal
 from onevalue.journal_queue import Append, AppendQueue, Behind, tell
 from onevalue.journal_thread import JournalThread
 from onevalue.store import Source, State
 
 __all__ = [
-    "HISTORY_MAX",
     "PEERS_MAX",
     "Contents",
     "HistoryEntry",
@@ -56,51 +56,10 @@ STALL_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 """How long `close` waits for what is under way and behind."""
 
-
-class IJournal(Interface):
-    """The durable copy. All calls are made on the reactor's thread."""
-
-    contents: Contents = Attribute("What was there at the start.")
-    trouble: str | None = Attribute("Why the last transaction failed, a sentence; None once one succeeds: it tries.")
-    durable: State | None = Attribute("The newest state known to be durable; None when there is none.")
-
-    def append(states: Sequence[State], source: Source) -> Deferred[None]:
-        """Fires when all the states are durable, in one transaction.
-
-        The current state is the largest of them and of what was there; accepted ones stand in the history. Fails with
-        JournalError, and then nothing of it is kept (a power failure in that moment aside: what was refused may then
-        be there after all). It has no deadline once its transaction runs: its outcome is known when the disk answers.
-        """
-
-    def learn(state: State, source: Source) -> None:
-        """`state` will be durable soon; a larger one that is learnt before takes its place. Never fails."""
-
-    def save_peers(peers: Sequence[Peer]) -> None:
-        """The first PEERS_MAX of `peers` will soon replace the journal's; a later call before takes their place."""
-
-    def save_clocks(clocks: LamportClocks) -> None:
-        """`clocks` will soon replace the journal's; a later call before takes their place."""
-
-    def when_durable(state: State) -> Deferred[None]:
-        """STUB"""
-
-    def history(limit: int) -> Deferred[list[HistoryEntry]]:
-        """The accepted states that are durable, newest first, at most `limit`; fails with JournalError."""
-
-    def status() -> Mapping[str, object]:
-        """What /v1/status shows: kind (sqlite or none), path, healthy, trouble, durable (a tag), counters, bounds."""
-
-    def observe_stall(observer: Callable[[str], None]) -> None:
-        """`observer` is called with the trouble when a transaction has not ended for STALL_S. It must not raise."""
-
-    def close() -> Deferred[None]:
-        """Fires, within CLOSE_TIMEOUT_S or soon after, when all is written that can be, and file and lock are free.
-
-        From the call on `append` and `history` fail, and the rest has no effect. Twice does no harm.
-        """
+_NO_ANSWER = f"the disk has not answered for {STALL_S:g} s. Repair it; the node waits for it"
 
 
-def open_journal(folder: Path, reactor: Any) -> "Journal":
+def open_journal(folder: Path, reactor: Any, history_max: int = HISTORY_MAX_DEFAULT) -> "Journal":
     """The journal in `folder`, checked and read; the folder and the file are made if need be.
 
     Synchronous, for the start of the program: no thread runs and no connection is open until the reactor runs, so that
@@ -109,6 +68,7 @@ def open_journal(folder: Path, reactor: Any) -> "Journal":
     Args:
         folder: nobody else's; only this process uses it until the journal is closed.
         reactor: the running or soon running one (IReactorCore, IReactorTime and IReactorFromThreads in one).
+        history_max: how many accepted states are kept, 0 .. HISTORY_MAX_LIMIT.
 
     Raises:
         JournalError: names folder or file, and says what to do; what is there is as it was.
@@ -121,7 +81,8 @@ def open_journal(folder: Path, reactor: Any) -> "Journal":
     except BaseException:
         os.close(lock)
         raise
-    return Journal(path, contents, JournalThread(path, reactor), partial(os.close, lock), reactor)
+    thread = JournalThread(path, reactor, history_max)
+    return Journal(path, contents, thread, partial(os.close, lock), reactor, history_max)
 
 
 class Work(Protocol):
@@ -154,8 +115,17 @@ class Journal:
 
     _log = Logger()
 
-    def __init__(self, path: Path, contents: Contents, thread: Work, release: Callable[[], None], reactor: Any) -> None:
+    def __init__(
+        self,
+        path: Path,
+        contents: Contents,
+        thread: Work,
+        release: Callable[[], None],
+        reactor: Any,
+        history_max: int = HISTORY_MAX_DEFAULT,
+    ) -> None:
         self.contents = contents
+        self.history_max = history_max
         self.trouble: str | None = None
         self.durable = contents.state
         self._path = path
@@ -210,8 +180,12 @@ class Journal:
         if self._closers or self._reads >= HISTORY_READS_MAX:
             why = "the journal is closed" if self._closers else f"{self._reads} readings wait already. Try again later"
             return fail(JournalError(f"{self._path}: {why}"))
+        if self._stalled:
+            return fail(JournalError(self.trouble))
         self._reads += 1
-        return self._thread.read_history(max(0, min(limit, HISTORY_MAX))).addBoth(self._history_read)
+        read: Deferred[list[HistoryEntry]] = Deferred()  # who gives up does not end the reading, which counts on
+        self._thread.read_history(max(0, min(limit, self.history_max))).addBoth(self._history_read).chainDeferred(read)
+        return read.addTimeout(STALL_S, self._reactor, self._late)
 
     def status(self) -> Mapping[str, object]:
         """See IJournal."""
@@ -225,7 +199,7 @@ class Journal:
             "waiting": self._waiting.states,
             "commits": self._commits,
             "failures": self._failures,
-            "history_max": HISTORY_MAX,
+            "history_max": self.history_max,
         }
 
     def observe_stall(self, observer: Callable[[str], None]) -> None:
@@ -315,7 +289,7 @@ class Journal:
     def _stall(self) -> None:
         """The disk has not answered for long: nobody but those under way waits for it any more."""
         self._stalled = True
-        self.trouble = f"{self._path}: the disk has not answered for {STALL_S:g} s. Repair it; the node waits for it"
+        self.trouble = f"{self._path}: {_NO_ANSWER}"
         self._log.error("The journal cannot write. {trouble}", trouble=self.trouble)
         self._waiting.fail_all(self.trouble)
         for observer in self._stall_observers:
@@ -326,6 +300,9 @@ class Journal:
         if isinstance(result, Failure):
             raise JournalError(f"{self._path}: the history cannot be read: {journal_file.reason(result.value)}")
         return result
+
+    def _late(self, _: object, __: float) -> NoReturn:
+        raise JournalError(f"{self._path}: {_NO_ANSWER}")
 
     def _disconnect(self) -> None:
         """Nothing is written any more; when the thread is gone, the lock is free and whoever closes knows."""
@@ -363,43 +340,3 @@ class Journal:
 
     def _log_bug(self, failure: Failure) -> None:
         self._log.failure("A fault in the journal", failure=failure)
-
-
-@implementer(IJournal)
-class NullJournal:
-    """The journal of a throw-away node (--no-journal): keeps nothing, and never fails."""
-
-    contents = Contents(state=None, peers=(), clocks=None)
-    trouble: str | None = None
-    durable: State | None = None
-
-    def append(self, states: Sequence[State], source: Source) -> Deferred[None]:  # noqa: ARG002  # nothing is kept
-        """Fires at once."""
-        return succeed(None)
-
-    def learn(self, state: State, source: Source) -> None:
-        """No effect."""
-
-    def save_peers(self, peers: Sequence[Peer]) -> None:
-        """No effect."""
-
-    def save_clocks(self, clocks: LamportClocks) -> None:
-        """No effect."""
-
-    def when_durable(self, state: State) -> Deferred[None]:  # STUB
-        return succeed(None)
-
-    def history(self, limit: int) -> Deferred[list[HistoryEntry]]:  # noqa: ARG002  # nothing is kept
-        """Fires at once with nothing."""
-        return succeed([])
-
-    def status(self) -> Mapping[str, object]:
-        """See IJournal."""
-        return {"kind": "none", "path": None, "healthy": True, "trouble": None, "durable": None}
-
-    def observe_stall(self, observer: Callable[[str], None]) -> None:
-        """No effect."""
-
-    def close(self) -> Deferred[None]:
-        """Fires at once."""
-        return succeed(None)

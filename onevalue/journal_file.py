@@ -27,8 +27,14 @@ LOCK_NAME = "lock"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 
-HISTORY_MAX = 1000
-"""Accepted states that are kept; older ones go in the transaction that brings newer ones."""
+HISTORY_MAX_DEFAULT = 1000
+"""Accepted states that are kept unless a node is told otherwise; older ones go in the next transaction."""
+
+HISTORY_MAX_LIMIT = 10000
+"""The most accepted states that a node can be told to keep."""
+
+HISTORY_READ_SIZE_MAX = 4 * 1024 * 1024
+"""Bytes of values, as canonical JSON, after which a reading of the history ends: they are held in memory."""
 
 PEERS_MAX = 1000
 """Known peers that are kept; the rest of a longer list is left out."""
@@ -198,17 +204,19 @@ def write(
     entries: Sequence[HistoryEntry],
     peers: Sequence[Peer] | None,
     clocks: LamportClocks | None,
+    history_max: int = HISTORY_MAX_DEFAULT,
 ) -> None:
     """A transaction is begun that holds all this; the caller commits it, or rolls it back when this raises.
 
     An entry counts only if its state is above the current one and above those before it: then it is the current one,
-    and stands in the history.
+    and stands in the history, of which the newest `history_max` are left.
 
     Args:
         connection: from `connect`, or configured alike.
         entries: in the order in which the store accepts them.
         peers: replace those that are there; None leaves them.
         clocks: likewise.
+        history_max: 0 .. HISTORY_MAX_LIMIT.
 
     With nothing to write the transaction still writes, so that its commit tells whether the disk takes anything.
     """
@@ -224,7 +232,8 @@ def write(
             )
     if current is not None and current is not before:
         connection.execute("INSERT OR REPLACE INTO current VALUES (1, ?, ?, ?, ?, ?)", _row(current))
-        connection.execute("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?", (HISTORY_MAX,))
+    # In each transaction: the node before may have kept more.
+    connection.execute("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?", (history_max,))
     if peers is not None:
         connection.execute("DELETE FROM peers")
         connection.executemany(
@@ -239,11 +248,17 @@ def write(
 
 
 def read_history(connection: sqlite3.Connection, limit: int) -> list[HistoryEntry]:
-    """The newest accepted states, newest first; at most `limit`."""
-    rows = connection.execute(
-        "SELECT source, generation, value, origin, time, tag FROM history ORDER BY id DESC LIMIT ?", (limit,)
-    )
-    return [HistoryEntry(_state(row), Source(source)) for source, *row in rows]
+    """The newest accepted states, newest first: at most `limit`, none after HISTORY_READ_SIZE_MAX bytes of values."""
+    entries: list[HistoryEntry] = []
+    size = 0
+    query = "SELECT source, generation, value, origin, time, tag FROM history ORDER BY id DESC LIMIT ?"
+    with closing(connection.execute(query, (limit,))) as rows:  # closed, or it would hold up checkpoints
+        for source, *row in rows:
+            entries.append(HistoryEntry(_state(row), Source(source)))
+            size += len(str(row[1]).encode())
+            if size >= HISTORY_READ_SIZE_MAX:
+                break
+    return entries
 
 
 @contextmanager

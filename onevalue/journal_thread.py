@@ -17,7 +17,9 @@ from onevalue import journal_file
 from onevalue.journal_file import HistoryEntry, LamportClocks, Peer
 
 
-class _DaemonThread(Thread):
+class DaemonThread(Thread):
+    """Does not keep the process from ending, however long what it does may take."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs, daemon=True)
 
@@ -28,10 +30,12 @@ class JournalThread:
     Args:
         path: of a file that `journal_file.open_file` has accepted.
         reactor: IReactorCore and IReactorFromThreads in one.
+        history_max: see `journal_file.write`.
     """
 
-    def __init__(self, path: Path, reactor: Any) -> None:
+    def __init__(self, path: Path, reactor: Any, history_max: int) -> None:
         self._reactor = reactor
+        self._history_max = history_max
         pool = ConnectionPool(
             "sqlite3",
             journal_file.connection_uri(path),
@@ -42,14 +46,16 @@ class JournalThread:
             cp_reactor=reactor,
         )
         # A disk that never answers must not keep the process from ending.
-        pool.threadpool.threadFactory = _DaemonThread
+        pool.threadpool.threadFactory = DaemonThread
         self._pool: Any = pool  # adbapi is not annotated
 
     def write(
         self, entries: Sequence[HistoryEntry], peers: Sequence[Peer] | None, clocks: LamportClocks | None
     ) -> Deferred[None]:
         """Fires when it is durable; see `journal_file.write`. Fails with sqlite3.Error, and then nothing of it is."""
-        written: Deferred[None] = self._pool.runWithConnection(journal_file.write, entries, peers, clocks)
+        written: Deferred[None] = self._pool.runWithConnection(
+            journal_file.write, entries, peers, clocks, self._history_max
+        )
         return written
 
     def read_history(self, limit: int) -> Deferred[list[HistoryEntry]]:

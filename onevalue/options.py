@@ -30,9 +30,11 @@ from onevalue.config import (
 )
 from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
+from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
 from onevalue.keyfile import read_keys
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
+from onevalue.valuefile import check_path
 from onevalue.values import VALUE_SIZE_DEFAULT, VALUE_SIZE_MAX, Value, parse_value
 from onevalue.wire.label import LABEL_SIZE_MAX
 from onevalue.wire.serf_codec import encode_tags
@@ -50,6 +52,7 @@ DEFAULTS = {
     "debug-interval": "5",
     "join-timeout": "5",
     "value-size-max": str(VALUE_SIZE_DEFAULT),
+    "history-max": str(HISTORY_MAX_DEFAULT),
 }
 PROFILES = {"lan": LAN, "wan": WAN, "local": LOCAL}
 _SWIM = {each.name: each.default for each in fields(SwimSettings)}
@@ -71,6 +74,8 @@ class NodeConfig:
         value_size_max: bytes of JSON of a value that is written here.
         cluster_size: of how many nodes a majority is one; None: that is not known.
         data_dir: where the journal lives; None: no journal.
+        history_max: accepted states that the journal keeps.
+        value_file: where the value is kept for other programs; None: nowhere.
         keys: of the cluster, the primary first; none: nothing is encrypted, unless a keyring was kept.
         label: of the cluster.
         verify_incoming, verify_outgoing: see `wire.envelope`.
@@ -100,6 +105,8 @@ class NodeConfig:
     broadcast_interval_s: float
     debug_interval_s: float
     access: HttpAccess = field(default_factory=HttpAccess)
+    history_max: int = HISTORY_MAX_DEFAULT
+    value_file: Path | None = None
 
 
 class Options(usage.Options):
@@ -144,6 +151,8 @@ class Options(usage.Options):
             None,
             "Folder of the journal. [default: $STATE_DIRECTORY, else onevalue/NAME under the XDG state home]",
         ],
+        ["value-file", None, None, "File that always holds the value, for programs of this host. [default: none]"],
+        ["history-max", None, None, "How many accepted states the journal keeps, 0 to 10000. [default: 1000]"],
         [
             "members-to-notify",
             None,
@@ -243,6 +252,7 @@ class Options(usage.Options):
         placement = place(bind=self._text("bind"), advertise=self._text("advertise"), join=join)
         name = self._text("name") or _default_name(placement.advertise_port)
         self._checked("name", _name, name)
+        data_dir = None if self._flag("no-journal") else self._data_dir(name)
         spread = self._spread()
         swim, serf = self._settings()
         return NodeConfig(
@@ -256,7 +266,9 @@ class Options(usage.Options):
             initial=self._initial(),
             value_size_max=self._integer("value-size-max", 1, VALUE_SIZE_MAX),
             cluster_size=self._integer("cluster-size", 1, CLUSTER_SIZE_MAX) if self._text("cluster-size") else None,
-            data_dir=None if self._flag("no-journal") else self._data_dir(name),
+            data_dir=data_dir,
+            value_file=self._value_file(data_dir),
+            history_max=self._integer("history-max", 0, HISTORY_MAX_LIMIT),
             keys=self._keys(),
             label=self._label(),
             verify_incoming=self._yes("verify-incoming"),
@@ -289,6 +301,13 @@ class Options(usage.Options):
             members_to_notify=self._integer("members-to-notify", 0, 64),
             join_timeout_s=self._number("join-timeout", float, 0.01, 3600.0),
         )
+
+    def _value_file(self, data_dir: Path | None) -> Path | None:
+        text = self._text("value-file")
+        path = self._checked("value-file", check_path, text) if text else None
+        if path is not None and data_dir is not None and path.parent.resolve() == data_dir.resolve():
+            raise ConfigError(f"--value-file: {text!r} is in the data folder, which is the node's alone. Name another")
+        return path
 
     def _keys(self) -> tuple[bytes, ...]:
         path = self._text("key-file")

@@ -21,7 +21,7 @@ from onevalue.debugline import DebugLine
 from onevalue.errors import ConfigError, JournalError
 from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.inquiries import Keep
-from onevalue.journal import NullJournal, open_journal
+from onevalue.journal import IJournal, NullJournal, open_journal
 from onevalue.keyfile import KeyringFile, choose_keys
 from onevalue.loglines import shown
 from onevalue.node import Node
@@ -32,6 +32,7 @@ from onevalue.store import State
 from onevalue.streams import Reactor
 from onevalue.tokenfile import TokenFile, Tokens
 from onevalue.transport import Sockets
+from onevalue.valuefile import ValueFile
 from onevalue.web.access import Access, http_exposure
 from onevalue.web.context import Context
 from onevalue.web.hosts import names_of_this_host
@@ -88,7 +89,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
         reactor=reactor,
         rng=random.Random(),  # noqa: S311  # picks members and delays; keys and nonces never come from here
         wall_clock=time.time,
-        journal=NullJournal() if config.data_dir is None else open_journal(config.data_dir, reactor),
+        journal=_journal(config, reactor),
         envelope=envelope,
         keep_keys=keep_keys,
         transport=Sockets(
@@ -102,6 +103,9 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
         ),
     )
     parts = assemble(config, world)
+    value_file = (
+        None if config.value_file is None else ValueFile(reactor=reactor, store=parts.store, path=config.value_file)
+    )
     web = WebService(
         reactor,
         serverFromString(reactor, config.http),
@@ -123,6 +127,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
             access=access,
             host_names=[*names_of_this_host(), *config.access.host_names],
             expects_others=bool(parts.targets),
+            value_file=None if value_file is None else value_file.status,
         ),
         connections_admitted(process.open_files_max()),
     )
@@ -131,7 +136,9 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     reloading = Reloading(reactor)
     if config.access.token_file is not None:
         reloading.observe_reload(partial(_reload_tokens, config.access.token_file, access, exposed))
-    return make_node(parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug, reloading=reloading)
+    return make_node(
+        parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug, reloading=reloading, value_file=value_file
+    )
 
 
 def _reload_tokens(file: TokenFile, access: Access, exposed: Callable[[], list[str]]) -> None:
@@ -145,6 +152,12 @@ def _reload_tokens(file: TokenFile, access: Access, exposed: Callable[[], list[s
 def _warn(sentences: Sequence[str]) -> None:
     for sentence in sentences:
         _LOG.warn("{sentence}", sentence=sentence)
+
+
+def _journal(config: NodeConfig, reactor: Reactor) -> IJournal:
+    if config.data_dir is None:
+        return NullJournal()
+    return open_journal(config.data_dir, reactor, config.history_max)
 
 
 def _envelope(config: NodeConfig) -> tuple[Envelope, Keep | None]:

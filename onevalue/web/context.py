@@ -3,7 +3,7 @@
 It must not know what any route does with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.interfaces import IReactorTime
@@ -40,6 +40,7 @@ class Context:
         access: which tokens count.
         host_names: this host's, for requests at a loopback address.
         expects_others: this node was told of others, so it is not alone because nobody else is there.
+        value_file: what /v1/status shows of the file that the value is kept in; None: there is none.
     """
 
     store: Store
@@ -59,6 +60,7 @@ class Context:
     access: Access = field(default_factory=Access)
     host_names: Sequence[str] = ()
     expects_others: bool = False
+    value_file: Callable[[], Mapping[str, object]] | None = None
 
     @property
     def now(self) -> float:

@@ -25,6 +25,7 @@ from onevalue.web.cluster import ClusterRoutes
 from onevalue.web.context import Context
 from onevalue.web.guard import Check, Guard
 from onevalue.web.health import HealthRoutes
+from onevalue.web.history import HistoryRoutes
 from onevalue.web.hosts import HostCheck
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
@@ -52,6 +53,7 @@ def make_resource(context: Context, traffic: Traffic, watchers: Watchers, error_
     V1Routes(context, traffic, watchers).add_to(app)
     WatchRoutes(watchers).add_to(app)
     WriteRoutes(context).add_to(app)
+    HistoryRoutes(context).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
     add_problems(app, context.store, error_log)

@@ -85,6 +85,7 @@ class V1Routes:
             "cluster_size": context.cluster_size,
             "last_contact_s": context.membership.last_contact_s(),
             "journal": dict(context.journal.status()),
+            "value_file": None if context.value_file is None else dict(context.value_file()),
             "engine": dict(context.membership.status()),
             "spread": dict(context.spread.counters),
             "http": asdict(self._traffic),

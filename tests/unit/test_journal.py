@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, cast
 from unittest import mock
 
 import pytest
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, inlineCallbacks
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
@@ -23,6 +23,7 @@ from onevalue.journal import (
     HISTORY_READS_MAX,
     LAZY_S,
     PEERS_MAX,
+    STALL_S,
     Contents,
     IJournal,
     Journal,
@@ -31,6 +32,7 @@ from onevalue.journal import (
     Peer,
     open_journal,
 )
+from onevalue.journal_file import HISTORY_MAX_DEFAULT
 from onevalue.store import Source, State
 from onevalue.types import Generation
 
@@ -70,9 +72,9 @@ class Opened(TestCase):
         self.clock = HalfClock()
         self.journal = self.open()
 
-    def open(self) -> Journal:
+    def open(self, history_max: int = HISTORY_MAX_DEFAULT) -> Journal:
         """The journal of this test's folder."""
-        journal = open_journal(self.folder, self.clock)
+        journal = open_journal(self.folder, self.clock, history_max)
         self.addCleanup(journal.close)
         return journal
 
@@ -185,6 +187,44 @@ class AppendTests(Opened):
         go_on()
         yield gatherResults(readings)
         assert (yield self.journal.history(1)) == []
+
+    @inlineCallbacks
+    def test_a_reading_has_a_deadline(self) -> Steps:
+        """When the disk does not answer for STALL_S it fails; it counts until the disk has answered."""
+        go_on = self.hang()
+        readings = [self.journal.history(1) for _ in range(HISTORY_READS_MAX)]
+        self.clock.advance(STALL_S)
+        for reading in readings:
+            with pytest.raises(JournalError, match="not answered"):
+                yield reading
+        with pytest.raises(JournalError, match="wait already"):
+            yield self.journal.history(1)
+        done = self.quiet()
+        go_on()
+        yield done
+        assert (yield self.journal.history(1)) == []
+        assert self.clock.getDelayedCalls() == []
+
+    @inlineCallbacks
+    def test_who_gives_up_a_reading_leaves_nothing(self) -> Steps:
+        """No delayed call, no error; the next reading is made."""
+        reading = self.journal.history(1)
+        reading.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        reading.cancel()
+        assert self.clock.getDelayedCalls() == []
+        assert (yield self.journal.history(1)) == []
+
+    @inlineCallbacks
+    def test_as_many_are_kept_as_the_journal_is_told(self) -> Steps:
+        """Also none; fewer than before from the next transaction on."""
+        yield self.journal.append([state(number) for number in range(1, 6)], Source.SET)
+        for history_max, kept in [(2, [state(9), state(5)]), (0, [])]:
+            yield self.journal.close()
+            self.journal = self.open(history_max)
+            assert self.journal.history_max == self.journal.status()["history_max"] == history_max
+            yield self.journal.append([state(9)], Source.SET)
+            entries = yield self.journal.history(10)
+            assert [entry.state for entry in entries] == kept
 
 
 class BehindTests(Opened):

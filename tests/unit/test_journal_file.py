@@ -15,7 +15,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue import journal_file
 from onevalue.errors import JournalError
-from onevalue.journal_file import FILE_NAME, HISTORY_MAX, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_file import (
+    FILE_NAME,
+    HISTORY_MAX_DEFAULT,
+    HISTORY_READ_SIZE_MAX,
+    PEERS_MAX,
+    Contents,
+    HistoryEntry,
+    LamportClocks,
+    Peer,
+)
 from onevalue.store import GENERATION_MAX, Source, State
 from onevalue.types import Generation
 from onevalue.values import VALUE_MAX, VALUE_MIN, Value
@@ -29,18 +38,29 @@ def state(generation: int, value: Value = 0, origin: str = "n1", time: float = 1
 
 
 def write(
-    path: Path, states: Sequence[State] = (), peers: Sequence[Peer] | None = None, clocks: LamportClocks | None = None
+    path: Path,
+    states: Sequence[State] = (),
+    peers: Sequence[Peer] | None = None,
+    clocks: LamportClocks | None = None,
+    history_max: int = HISTORY_MAX_DEFAULT,
 ) -> None:
     """One transaction and a clean close."""
     with closing(journal_file.connect(path)) as connection:
-        journal_file.write(connection, [HistoryEntry(each, Source.SET) for each in states], peers, clocks)
+        journal_file.write(connection, [HistoryEntry(each, Source.SET) for each in states], peers, clocks, history_max)
         connection.commit()
+
+
+def read_generation(path: Path) -> int:
+    """Of the current state."""
+    current = journal_file.open_file(path).state
+    assert current is not None
+    return current.generation
 
 
 def read_history(path: Path) -> list[HistoryEntry]:
     """All of the history, newest first."""
     with closing(journal_file.connect(path)) as connection:
-        return journal_file.read_history(connection, 2 * HISTORY_MAX)
+        return journal_file.read_history(connection, 2 * HISTORY_MAX_DEFAULT)
 
 
 @contextmanager
@@ -119,12 +139,29 @@ class KeepingTests(Folder):
         assert read_history(self.path)[0].source == Source.SET
 
     def test_the_newest_thousand_are_kept(self) -> None:
-        """Of more accepted states than HISTORY_MAX the newest stay, whether they came together or one by one."""
+        """Of more accepted states than may be kept the newest stay, whether they came together or one by one."""
         journal_file.open_file(self.path)
-        write(self.path, [state(generation) for generation in range(HISTORY_MAX + 20)])
-        write(self.path, [state(HISTORY_MAX + 20)])
+        write(self.path, [state(generation) for generation in range(HISTORY_MAX_DEFAULT + 20)])
+        write(self.path, [state(HISTORY_MAX_DEFAULT + 20)])
         generations = [entry.state.generation for entry in read_history(self.path)]
-        assert generations == list(range(HISTORY_MAX + 20, 20, -1))
+        assert generations == list(range(HISTORY_MAX_DEFAULT + 20, 20, -1))
+
+    def test_fewer_may_be_kept(self) -> None:
+        """The first transaction that is told so leaves the newest only; told to keep none, it keeps the state alone."""
+        journal_file.open_file(self.path)
+        write(self.path, [state(generation) for generation in range(10)])
+        write(self.path, clocks=LamportClocks(1, 2, 3), history_max=3)
+        assert [entry.state.generation for entry in read_history(self.path)] == [9, 8, 7]
+        for history_max, kept in [(0, []), (0, []), (2, [12]), (2, [13, 12]), (2, [14, 13])]:
+            write(self.path, [state(read_generation(self.path) + 1)], history_max=history_max)
+            assert [entry.state.generation for entry in read_history(self.path)] == kept
+
+    def test_a_reading_ends_when_its_values_are_too_many_bytes(self) -> None:
+        """With the one that is too much; the newest are there."""
+        journal_file.open_file(self.path)
+        size = HISTORY_READ_SIZE_MAX // 4
+        write(self.path, [state(generation, "x" * size) for generation in range(1, 9)])
+        assert [entry.state.generation for entry in read_history(self.path)] == [8, 7, 6, 5]
 
     def test_a_transaction_of_nothing_writes_all_the_same(self) -> None:
         """Its commit reaches the disk, and the file holds what it held."""

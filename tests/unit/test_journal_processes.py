@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import JournalError
 from onevalue.journal import Journal, open_journal
-from onevalue.journal_file import FILE_NAME, HISTORY_MAX, Contents, connect, open_file, read_history
+from onevalue.journal_file import FILE_NAME, HISTORY_MAX_DEFAULT, Contents, connect, open_file, read_history
 from onevalue.store import Source, State
 from onevalue.types import Generation
 
@@ -141,8 +141,8 @@ class ProcessTests(SynchronousTestCase):
         assert contents.state is not None
         assert contents.state.generation >= acknowledged[-1]
         with closing(connect(self.path)) as connection:
-            kept = [entry.state.generation for entry in reversed(read_history(connection, HISTORY_MAX))]
-        assert kept == list(range(1, contents.state.generation + 1))[-HISTORY_MAX:]
+            kept = [entry.state.generation for entry in reversed(read_history(connection, HISTORY_MAX_DEFAULT))]
+        assert kept == list(range(1, contents.state.generation + 1))[-HISTORY_MAX_DEFAULT:]
 
     def test_another_process_is_refused(self) -> None:
         """While one process has the folder another cannot open it; after its death it can."""

@@ -167,6 +167,8 @@ class TroubleTests(Filled):
             yield waiting
         with pytest.raises(JournalError, match="not answered"):
             yield self.journal.append([state(3)], Source.SET)
+        with pytest.raises(JournalError, match="not answered"):
+            yield self.journal.history(1)
         assert "not answered" in str(self.journal.trouble)
         go_on()
         yield under_way

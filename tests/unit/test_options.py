@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue import __version__
 from onevalue.config import LAN, WAN, SerfSettings
 from onevalue.httpoptions import HttpAccess
+from onevalue.journal_file import HISTORY_MAX_DEFAULT
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.tokenfile import TokenFile
@@ -40,6 +41,7 @@ OPTIONS: list[tuple[str, str, str, object, object]] = [
     ("tag", "role=db", "role=web", "tags", {"role": "db"}),
     ("initial", "-5", "6", "initial", -5),
     ("data-dir", "/d", "/e", "data_dir", Path("/d")),
+    ("history-max", "0", "5", "history_max", 0),
     ("broadcast-interval", "0.5", "3", "broadcast_interval_s", 0.5),
     ("debug-interval", "0", "3", "debug_interval_s", 0.0),
     ("label", "blue", "red", "label", b"blue"),
@@ -69,6 +71,7 @@ class SourceTests(SynchronousTestCase):
         assert (config.initial, config.broadcast_interval_s, config.debug_interval_s) == (42, 2.0, 5.0)
         assert (config.spread.members_to_notify, config.spread.join_timeout_s) == (2, 5.0)
         assert config.data_dir is not None
+        assert config.history_max == HISTORY_MAX_DEFAULT
 
     def test_each_option_has_a_variable_and_wins_over_it(self) -> None:
         """ONEVALUE_ and its name; an empty variable counts as none."""
@@ -219,6 +222,7 @@ WRONG: list[tuple[str, str]] = [
     *[("initial", text) for text in ("forty-two", "", "9223372036854775808", "NaN", "1_000", '{"a":1,"a":1}')],
     *[("value-size-max", text) for text in ("0", "262145", "64k")],
     *[("cluster-size", text) for text in ("0", "-1", "three")],
+    *[("history-max", text) for text in ("-1", "10001", "1e3", "all")],
     *[("members-to-notify", text) for text in ("-1", "65", "two")],
     *[("broadcast-interval", text) for text in ("0", "-1", "nan", "inf", "often")],
     *[("debug-interval", text) for text in ("-1", "nan", "86401")],

@@ -174,6 +174,18 @@ class WholeNodeTests(TestCase):
             assert threading.active_count() <= before
 
     @inlineCallbacks
+    def test_the_value_file_has_what_the_node_held_last(self) -> Steps:
+        """It is there while the node runs, and what came just before the stop is in it."""
+        path = self.folder / "value"
+        node = self.start("n", f"--value-file={path}", host="127.0.0.1")
+        yield self.until(lambda: path.exists() and path.read_text() == "42\n", "the value is in the file")
+        writer = self.part(node, Broadcaster)._writer
+        written = writer.write(7)
+        yield node.stopService()
+        yield written
+        assert path.read_text() == "7\n"
+
+    @inlineCallbacks
     def test_a_taken_port_can_be_stopped_after(self) -> Steps:
         """The parts that had started are stopped, and nothing is left."""
         node = self.start("first", host="127.0.0.1")

@@ -24,6 +24,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("PUT", "/v1/value"): Need.WRITE,
     ("GET", "/v1/status"): Need.READ,
     ("GET", "/v1/watch"): Need.READ,
+    ("GET", "/v1/history"): Need.READ,
     ("GET", "/v1/members"): Need.READ,
     ("POST", "/v1/query"): Need.WRITE,
     ("POST", "/v1/event"): Need.WRITE,

@@ -27,6 +27,7 @@ class HandDrivenJournal:
     contents = Contents(state=None, peers=(), clocks=None)
     trouble: str | None = None
     durable: State | None = None
+    history_max = 0
 
     def __init__(self) -> None:
         self.commits: list[list[State]] = []

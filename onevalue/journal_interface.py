@@ -1,0 +1,94 @@
+"""What a journal is to the rest of the node; and the one that keeps nothing.
+
+It must not know how anything is kept.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import Attribute, Interface, implementer
+
+from onevalue.journal_file import Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.store import Source, State
+
+
+class IJournal(Interface):
+    """The durable copy. All calls are made on the reactor's thread."""
+
+    contents: Contents = Attribute("What was there at the start.")
+    trouble: str | None = Attribute("Why the last transaction failed, a sentence; None once one succeeds: it tries.")
+    durable: State | None = Attribute("The newest state known to be durable; None when there is none.")
+    history_max: int = Attribute("How many accepted states are kept, 0 .. HISTORY_MAX_LIMIT.")
+
+    def append(states: Sequence[State], source: Source) -> Deferred[None]:
+        """Fires when all the states are durable, in one transaction.
+
+        The current state is the largest of them and of what was there; accepted ones stand in the history. Fails with
+        JournalError, and then nothing of it is kept (a power failure in that moment aside: what was refused may then
+        be there after all). It has no deadline once its transaction runs: its outcome is known when the disk answers.
+        """
+
+    def learn(state: State, source: Source) -> None:
+        """`state` will be durable soon; a larger one that is learnt before takes its place. Never fails."""
+
+    def save_peers(peers: Sequence[Peer]) -> None:
+        """The first PEERS_MAX of `peers` will soon replace the journal's; a later call before takes their place."""
+
+    def save_clocks(clocks: LamportClocks) -> None:
+        """`clocks` will soon replace the journal's; a later call before takes their place."""
+
+    def history(limit: int) -> Deferred[list[HistoryEntry]]:
+        """The durable accepted states, newest first: at most `limit`, none after HISTORY_READ_SIZE_MAX bytes of values.
+
+        Fails with JournalError: too many wait, the file cannot be read, or the disk has not answered for STALL_S.
+        """
+
+    def status() -> Mapping[str, object]:
+        """What /v1/status shows: kind (sqlite or none), path, healthy, trouble, durable (a tag), counters, bounds."""
+
+    def observe_stall(observer: Callable[[str], None]) -> None:
+        """`observer` is called with the trouble when a transaction has not ended for STALL_S. It must not raise."""
+
+    def close() -> Deferred[None]:
+        """Fires, within CLOSE_TIMEOUT_S or soon after, when all is written that can be, and file and lock are free.
+
+        From the call on `append` and `history` fail, and the rest has no effect. Twice does no harm.
+        """
+
+
+@implementer(IJournal)
+class NullJournal:
+    """The journal of a throw-away node (--no-journal): keeps nothing, and never fails."""
+
+    contents = Contents(state=None, peers=(), clocks=None)
+    trouble: str | None = None
+    durable: State | None = None
+    history_max = 0
+
+    def append(self, states: Sequence[State], source: Source) -> Deferred[None]:  # noqa: ARG002  # nothing is kept
+        """Fires at once."""
+        return succeed(None)
+
+    def learn(self, state: State, source: Source) -> None:
+        """No effect."""
+
+    def save_peers(self, peers: Sequence[Peer]) -> None:
+        """No effect."""
+
+    def save_clocks(self, clocks: LamportClocks) -> None:
+        """No effect."""
+
+    def history(self, limit: int) -> Deferred[list[HistoryEntry]]:  # noqa: ARG002  # nothing is kept
+        """Fires at once with nothing."""
+        return succeed([])
+
+    def status(self) -> Mapping[str, object]:
+        """See IJournal."""
+        return {"kind": "none", "path": None, "healthy": True, "trouble": None, "durable": None, "history_max": 0}
+
+    def observe_stall(self, observer: Callable[[str], None]) -> None:
+        """No effect."""
+
+    def close(self) -> Deferred[None]:
+        """Fires at once."""
+        return succeed(None)
