@@ -20,8 +20,9 @@ from twisted.python.threadpool import ThreadPool
 
 from onevalue.journal_file import reason
 from onevalue.journal_thread import DaemonThread
-from onevalue.store import State, Store, Value, canonical
+from onevalue.store import State, Store
 from onevalue.streams import Reactor
+from onevalue.values import Value, canonical
 
 MODE = 0o644
 """All on the host may read it, whatever the umask says: that is what it is for."""

@@ -22,9 +22,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from onevalue.node import Node, Stop
-from onevalue.store import Source, State, Store, Value
+from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.valuefile import RETRY_MAX_S, RETRY_MIN_S, SLOW_S, ValueFile, check_path, replace_value
+from onevalue.values import Value
 from tests.unit.test_journal import ANSWER_TIMEOUT_S, HalfClock, Steps
 from tests.unit.test_journal_file import as_nobody
 from tests.unit.test_options import parse

@@ -11,8 +11,9 @@ from zope.interface.verify import verifyObject
 from onevalue.errors import JournalError
 from onevalue.journal import HistoryEntry, NullJournal
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
-from onevalue.store import Source, State, Value
+from onevalue.store import Source, State
 from onevalue.types import Generation
+from onevalue.values import Value
 from onevalue.web.history import (
     HISTORY_ANSWER_SIZE_MAX,
     HISTORY_ANSWERS_MAX,
