@@ -23,6 +23,7 @@ from onevalue.addresses import host_port
 from onevalue.web.cluster import ClusterRoutes
 from onevalue.web.context import Context
 from onevalue.web.health import HealthRoutes
+from onevalue.web.openapi import OpenApiRoutes
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
 from onevalue.web.server import LimitedSite
@@ -43,6 +44,7 @@ def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IR
     WriteRoutes(context).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
+    OpenApiRoutes(context).add_to(app)
     add_problems(app, context.store, error_log)
     return app.resource()
 
