@@ -4,6 +4,7 @@ All raise ProblemError (400) that names the parameter. Those that nobody asks fo
 """
 
 import math
+import re
 from collections.abc import Sequence
 
 from twisted.web.iweb import IRequest
@@ -12,6 +13,8 @@ from onevalue.web.problems import ProblemError
 
 DIGITS_MAX = 18
 """Digits of an integer."""
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")  # as JSON has it; float() takes 1_0 and more
 
 
 def text(request: IRequest, name: str) -> str | None:
@@ -39,10 +42,7 @@ def number(request: IRequest, name: str, *, above: float, most: float) -> float 
     given = text(request, name)
     if given is None:
         return None
-    try:
-        found = float(given)
-    except ValueError:
-        found = math.nan
+    found = float(given) if _NUMBER.fullmatch(given) else math.nan
     if not above < found <= most:
         raise ProblemError(400, f"{name} must be a number above {above:g}, and at most {most:g}")
     return found
