@@ -55,6 +55,8 @@ setup(
             "pytest-xdist>=3",
             "hypothesis>=6.100",
             "matplotlib>=3.8",
+            "schemathesis>=4.32",
+            "jsonschema-rs>=0.60",  # which it is built upon
         ],
         "lint": ["build", "mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-setuptools"],
         "bench": ["psutil>=5.9"],

@@ -140,10 +140,11 @@ class ClusterRoutes:
             key = decode_key(body.text("key"))
         except ValueError as error:
             raise ProblemError(400, f"key: {error}") from None
-        if action == "remove" and not body.optional("force", (bool,), default=False):
+        force, relay_factor = body.optional("force", (bool,), default=False), body.optional("relay_factor", (int,), 0)
+        if action == "remove" and not force:
             self._demand_nobody_missing()
         try:
-            result = await self._context.membership.change_keys(action, key, body.optional("relay_factor", (int,), 0))
+            result = await self._context.membership.change_keys(action, key, relay_factor)
         except LocalProtocolError as error:
             raise _refusal(error) from None
         return self._answer_keys(request, result)

@@ -12,7 +12,7 @@ from onevalue.web.problems import ProblemError
 Parameters = Mapping[bytes, Sequence[bytes]]
 """As Twisted reads the query of a URL."""
 
-_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")
+_SECONDS = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,3})?")  # as JSON has it; float() takes 1_0
 _INTEGER = re.compile(r"[0-9]{1,19}")  # as many as 2**63 has
 
 

@@ -27,6 +27,7 @@ from onevalue.web.guard import Check, Guard
 from onevalue.web.health import HealthRoutes
 from onevalue.web.history import HistoryRoutes
 from onevalue.web.hosts import HostCheck
+from onevalue.web.openapi import OpenApiRoutes
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
 from onevalue.web.server import CONNECTIONS_MAX, LimitedSite
@@ -56,6 +57,7 @@ def make_resource(context: Context, traffic: Traffic, watchers: Watchers, error_
     HistoryRoutes(context).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
+    OpenApiRoutes(context).add_to(app)
     add_problems(app, context.store, error_log)
     return app.resource()
 

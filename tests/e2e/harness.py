@@ -212,7 +212,8 @@ class Node:
     def spawn(self) -> Process:
         """The process runs; it may not answer yet."""
         self.earlier_output = self.output
-        environ = {"PATH": os.environ["PATH"], "HOME": str(self.folder), **self.environ}
+        tree = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}  # the one under test
+        environ = {**tree, "HOME": str(self.folder), **self.environ}
         self.process = Process(self.name, self.command(), environ, self.folder)
         return self.process
 

@@ -25,6 +25,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("GET", "/v1/status"): Need.READ,
     ("GET", "/v1/watch"): Need.READ,
     ("GET", "/v1/history"): Need.READ,
+    ("GET", "/v1/openapi.json"): Need.READ,
     ("GET", "/v1/members"): Need.READ,
     ("POST", "/v1/query"): Need.WRITE,
     ("POST", "/v1/event"): Need.WRITE,

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import BusyError, LocalProtocolError
 from onevalue.member import KeyResult, QueryRequest, QueryResult, Status
-from onevalue.web.cluster import QUERY_TIME_MAX_S
+from onevalue.web.cluster import KEY_ACTIONS, QUERY_TIME_MAX_S
 from onevalue.wire.key_text import encode_key, fingerprint
 from tests.fakes import make_member
 from tests.web_support import Response, WebNode
@@ -186,6 +186,11 @@ class KeyTests(ClusterTestCase):
             response = self.post("/v1/keys/use", {"key": encode_key(KEY)}, THIS_HOST)
             assert (response.status, words in response.json["detail"]) == (status, True)
             assert response.json["messages"] == dict(result.messages)
+
+    def test_fields_are_looked_at_whether_they_matter_or_not(self) -> None:
+        """`force` is for removing, and must be right all the same."""
+        for action in KEY_ACTIONS:
+            self.refused(f"/v1/keys/{action}", {"key": encode_key(KEY), "force": {}}, 400, "force must be bool")
 
     def test_no_key_is_removed_while_somebody_is_missing(self) -> None:
         """Who failed, or is lost, may know no other; unless it is wanted all the same."""

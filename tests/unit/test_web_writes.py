@@ -121,7 +121,15 @@ class AckTests(SynchronousTestCase):
         for query in ("ack=0", "ack=-1", "ack=two", "ack=", "ack=10001", "ack=2&ack=3", "ack=%D9%A2"):
             response = only(cluster.put(f"?{query}"))
             assert (response.status, response.json["detail"].startswith("ack ")) == (400, True), query
-        for query in ("timeout=0", "timeout=-1", "timeout=26", "timeout=nan", "timeout=soon", "timeout=1e999"):
+        for query in (
+            "timeout=0",
+            "timeout=-1",
+            "timeout=26",
+            "timeout=nan",
+            "timeout=soon",
+            "timeout=1e999",
+            "timeout=1_0",
+        ):
             response = only(cluster.put(f"?ack=2&{query}"))
             assert (response.status, response.json["detail"].startswith("timeout ")) == (400, True), query
         assert cluster.node.store.current.generation == 0
