@@ -71,7 +71,7 @@ class BusyError(LocalProtocolError):
 
 
 class WriteRefusedError(OneValueError):
-    """An own write was not made, and no node will ever see it (but for one case, see `Writer.write`)."""
+    """An own write was not made, and no node will ever see it (but see NotDurableError)."""
 
 
 class NotReadyError(WriteRefusedError):
@@ -87,7 +87,10 @@ class ConflictError(WriteRefusedError):
 
 
 class NotDurableError(WriteRefusedError):
-    """The journal could not store the write, so it was neither shown nor sent to anybody."""
+    """The journal could not store the write, so it was neither shown nor sent to anybody.
+
+    If its disk failed in that moment it may have it all the same; then the node may show it after a crash.
+    """
 
 
 class ExhaustedError(WriteRefusedError):

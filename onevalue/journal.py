@@ -26,6 +26,7 @@ from onevalue.journal_file import HISTORY_MAX_DEFAULT, PEERS_MAX, Contents, Hist
 from onevalue.journal_interface import IJournal, NullJournal
 from onevalue.journal_queue import Append, AppendQueue, Behind, tell
 from onevalue.journal_thread import JournalThread
+from onevalue.journal_waiters import DurableWaiters
 from onevalue.store import Source, State
 
 __all__ = [
@@ -52,6 +53,9 @@ RETRY_MAX_S = 30.0
 
 STALL_S = 10.0
 """A transaction that takes longer counts as trouble: what waits for it, and what comes, fails."""
+
+DURABLE_TIME_MAX_S = 2 * STALL_S
+"""How long `when_durable` waits: the transaction under way, and the next, end or stall within that time."""
 
 CLOSE_TIMEOUT_S = 2.0
 """How long `close` waits for what is under way and behind."""
@@ -135,6 +139,7 @@ class Journal:
         self._waiting = AppendQueue()
         self._under_way: list[Append] = []
         self._behind = Behind()
+        self._waiters = DurableWaiters(reactor, DURABLE_TIME_MAX_S, str(path))
         self._busy = self._stalled = self._closed = False
         self._timer: Any = None
         self._stall_timer: Any = None
@@ -164,6 +169,16 @@ class Journal:
         if (self.durable is None or self.durable < state) and (known is None or known.state < state):
             self._later(replace(self._behind, learnt=HistoryEntry(state, source)))
 
+    def when_durable(self, state: State) -> Deferred[None]:
+        """See IJournal."""
+        if self.durable is not None and state <= self.durable:
+            return succeed(None)
+        if self._closers:
+            return fail(JournalError(f"{self._path}: the journal is closed"))
+        if self._stalled:
+            return fail(JournalError(self.trouble))
+        return self._waiters.add(state)
+
     def save_peers(self, peers: Sequence[Peer]) -> None:
         """See IJournal."""
         self._later(replace(self._behind, peers=tuple(peers[:PEERS_MAX])))
@@ -171,9 +186,6 @@ class Journal:
     def save_clocks(self, clocks: LamportClocks) -> None:
         """See IJournal."""
         self._later(replace(self._behind, clocks=clocks))
-
-    def when_durable(self, state: State) -> Deferred[None]:  # STUB
-        return succeed(None)
 
     def history(self, limit: int) -> Deferred[list[HistoryEntry]]:
         """See IJournal."""
@@ -277,6 +289,7 @@ class Journal:
         self._cancel("_stall_timer")
         self._stalled = False
         appends, self._under_way = self._under_way, []
+        self._tell_waiters(trouble)
         tell(appends, trouble)  # while still busy, so that all who write again now go together
         self._busy = False
         if not self._closers:
@@ -286,12 +299,20 @@ class Journal:
         else:
             self._disconnect()
 
+    def _tell_waiters(self, trouble: str | None) -> None:
+        """Also who waits for the next transaction hears of a failure: it may be long until that begins."""
+        if trouble is not None:
+            self._waiters.fail_all(trouble)
+        elif self.durable is not None:
+            self._waiters.tell(self.durable)
+
     def _stall(self) -> None:
         """The disk has not answered for long: nobody but those under way waits for it any more."""
         self._stalled = True
         self.trouble = f"{self._path}: {_NO_ANSWER}"
         self._log.error("The journal cannot write. {trouble}", trouble=self.trouble)
         self._waiting.fail_all(self.trouble)
+        self._waiters.fail_all(self.trouble)
         for observer in self._stall_observers:
             observer(self.trouble)
 
@@ -307,6 +328,7 @@ class Journal:
     def _disconnect(self) -> None:
         """Nothing is written any more; when the thread is gone, the lock is free and whoever closes knows."""
         self._waiting.fail_all(f"{self._path}: the journal is closed")
+        self._waiters.fail_all(f"{self._path}: the journal is closed")
         self._thread.close().addErrback(self._log_bug).addCallback(self._free)
 
     def _free(self, _: object) -> None:
@@ -320,6 +342,7 @@ class Journal:
         self._log.error("{trouble}", trouble=trouble)
         self._thread.abandon()
         self._waiting.fail_all(trouble)
+        self._waiters.fail_all(trouble)
         appends, self._under_way = self._under_way, []
         tell(appends, trouble)
         self._behind = Behind()

@@ -31,6 +31,14 @@ class IJournal(Interface):
     def learn(state: State, source: Source) -> None:
         """`state` will be durable soon; a larger one that is learnt before takes its place. Never fails."""
 
+    def when_durable(state: State) -> Deferred[None]:
+        """Fires when `durable` is `state` or larger, at once if so; it writes nothing itself: `learn` or `append` does.
+
+        Fails with JournalError when that is not to be seen soon: a transaction fails or stalls meanwhile, the journal
+        closes, DURABLE_WAITERS_MAX wait already, or nothing has brought it for DURABLE_TIME_MAX_S. Then it may become
+        durable later, or not. Cancelled it is forgotten.
+        """
+
     def save_peers(peers: Sequence[Peer]) -> None:
         """The first PEERS_MAX of `peers` will soon replace the journal's; a later call before takes their place."""
 
@@ -52,7 +60,7 @@ class IJournal(Interface):
     def close() -> Deferred[None]:
         """Fires, within CLOSE_TIMEOUT_S or soon after, when all is written that can be, and file and lock are free.
 
-        From the call on `append` and `history` fail, and the rest has no effect. Twice does no harm.
+        From the call on `append`, `history` and `when_durable` fail, and the rest has no effect. Twice does no harm.
         """
 
 
@@ -71,6 +79,10 @@ class NullJournal:
 
     def learn(self, state: State, source: Source) -> None:
         """No effect."""
+
+    def when_durable(self, state: State) -> Deferred[None]:  # noqa: ARG002  # nothing is kept
+        """Fires at once: no crash can bring back what is kept nowhere."""
+        return succeed(None)
 
     def save_peers(self, peers: Sequence[Peer]) -> None:
         """No effect."""

@@ -198,8 +198,9 @@ class Write:
     """An own write that waits until it is durable.
 
     `done` is called once: with `error` None when `state` is durable and merged, else with the reason why no node will
-    ever see it (with one exception, see `Writer.write`). Until then `state` may change: a merged state that overtakes
-    head makes it take a generation above. `in_flight` while the journal has exactly this state in a commit.
+    ever see it; of one `in_flight`, once what overtook it is durable (see `Writer`). Until then `state` may change: a
+    merged state that overtakes head makes it take a generation above. `in_flight` while the journal has exactly this
+    state in a commit, and for good if it is lost meanwhile.
     """
 
     state: State

@@ -1,7 +1,8 @@
 """The writer: the way of an own write through the store and the journal, with group commit.
 
 A write is proposed at once, so it has its place behind those that wait; while one commit runs, all that come stand
-together in the next. It is visible, acknowledged and sent only when it is durable.
+together in the next. It is visible, acknowledged and sent only when it is durable; and it is refused only when no
+restart can bring it back.
 
 It must not know how writes come in, nor how a state travels.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from onevalue.errors import NotDurableError, NotReadyError, WriteRefusedError
+from onevalue.errors import ExhaustedError, NotDurableError, NotReadyError, WriteRefusedError
 from onevalue.journal import IJournal
 from onevalue.spread import Spread
 from onevalue.store import Condition, Source, State, Store, Write
@@ -65,9 +66,10 @@ class Writer:
     def write(self, value: Value, condition: Condition | None = None) -> Deferred[State]:
         """Fires with the state of the write when it is durable and merged.
 
-        Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it, but for one
-        case: it was overtaken while its commit was under way, and this host crashes before it has journalled what
-        overtook it. Then this node may start with it, until it has learnt again.
+        Fails with a WriteRefusedError of errors.py when it was not made; then no node will ever see it. So one that is
+        overtaken while its commit is under way hears so when what overtook it is durable: a crash before that would
+        bring it back. The exception is NotDurableError: a disk that failed, or did not answer, while it was being
+        written may have it all the same, and a node that crashes then may start with it.
 
         While the journal's disk does not answer, writes fail at once, but for those that it has been given already.
         """
@@ -81,7 +83,7 @@ class Writer:
                 value,
                 origin=self._spread.name,
                 time=self._wall_clock(),
-                done=lambda write: _finish(done, write),
+                done=lambda write: self._finish(done, write),
                 condition=condition,
             )
         except WriteRefusedError as error:
@@ -122,9 +124,25 @@ class Writer:
             self._stall = trouble
             self._store.give_up_waiting(trouble)
 
+    def _finish(self, done: Deferred[State], write: Write) -> None:
+        """Who writes hears how it ended, if need be when the journal has what overtook the write."""
+        error = write.error
+        # One that finds no generation left may have been renumbered while it was in flight.
+        may_be_on_disk = write.in_flight or isinstance(error, ExhaustedError)
+        if error is None:
+            done.callback(write.state)
+        elif may_be_on_disk and not isinstance(error, NotDurableError):
+            overtaken = self._journal.when_durable(self._store.current)
+            overtaken.addCallbacks(
+                lambda _: done.errback(error), lambda failure: done.errback(_open_outcome(error, failure))
+            )
+        else:
+            done.errback(error)
 
-def _finish(done: Deferred[State], write: Write) -> None:
-    if write.error is None:
-        done.callback(write.state)
-    else:
-        done.errback(Failure(write.error))
+
+def _open_outcome(error: WriteRefusedError, failure: Failure) -> NotDurableError:
+    """What a writer hears who was overtaken, and whose write the disk may have all the same."""
+    return NotDurableError(
+        f"{error}, but the disk does not take that ({failure.getErrorMessage()}). Whether this write was made is open:"
+        " if this host crashes now, it may be there after all. Read the value before you write again"
+    )

@@ -116,7 +116,7 @@ class Clients:
         self._asks: dict[Value, Ask] = {}
         self._pushed: dict[Value, None] = {}
         self._seen: dict[Value, Generation] = {INITIAL: Generation(0)}
-        self._back: dict[Value, None] = {}  # refused, and yet on the disk with which its node began again
+        self._back: dict[Value, None] = {}  # refused by a disk that had it yet, and with which its node began again
         self.acknowledged: dict[str, State] = {}  # by host: the newest that its disk must hold
 
     def new_value(self) -> int:
@@ -191,7 +191,8 @@ class Clients:
         """The node is about to start with what its disk holds: what its last run had under way is there, or not."""
         ask = self._asks.get(node.current.value)
         if ask is not None and ask.error is not None:
-            self._must(not ask.at_once, f"the disk of {node.name} has {node.current}, refused at once: {ask.error}")
+            is_open = isinstance(ask.error, NotDurableError) and not ask.at_once
+            self._must(is_open, f"the disk of {node.name} has {node.current}, which was refused: {ask.error}")
             self._back[ask.value] = None
         self._sees(node, node.current)
         node.parts.store.observe(lambda change: self._changed(node, change))
@@ -438,6 +439,21 @@ class Life(RuleBasedStateMachine):
         host = self._host(index)
         self._now.cluster.crash(host, power=power)
         if back:
+            self._now.start(host)
+        self._is_done(pause)
+
+    @rule(index=hosts, moment=st.sampled_from([1.0, 0.75, 1.5, 0.5, 2.0, 3.0]), pause=pauses)
+    def crash_when_overtaken(self, index: int, moment: float, pause: float) -> None:
+        """Somebody writes upon what a node shows, another is faster, and the node crashes at a moment of its commit.
+
+        The disk has such a write after one time of its at most, and after three what overtook it.
+        """
+        host = self._host(index)
+        if host.node is not None and not host.node.parts.spread.learning:
+            self._ask([host], "current")
+            self._now.clients.push(host.node, 2)
+            self._now.pass_time(moment * host.disk.write_s)
+            self._now.cluster.crash(host)
             self._now.start(host)
         self._is_done(pause)
 

@@ -33,6 +33,7 @@ from onevalue.journal import (
     open_journal,
 )
 from onevalue.journal_file import HISTORY_MAX_DEFAULT
+from onevalue.journal_waiters import DURABLE_WAITERS_MAX
 from onevalue.store import Source, State
 from onevalue.types import Generation
 
@@ -304,6 +305,56 @@ class BehindTests(Opened):
         assert len(self.journal.contents.peers) == PEERS_MAX
 
 
+class WaitTests(Opened):
+    """Who waits for a state to be durable, and writes nothing."""
+
+    @inlineCallbacks
+    def test_it_fires_when_the_state_or_a_larger_one_is_durable(self) -> Steps:
+        """Whatever brings it; at once if it is there. It brings nothing itself."""
+        waiting = [self.journal.when_durable(state(number)) for number in (1, 2, 3)]
+        yield self.quiet()
+        assert self.commits() == 0
+        yield self.journal.append([state(1)], Source.SET)
+        assert [waiter.called for waiter in waiting] == [True, False, False]
+        self.journal.learn(state(5), Source.EVENT)
+        yield gatherResults(waiting)
+        assert self.journal.durable == state(5)
+        self.successResultOf(self.journal.when_durable(state(5)))
+        yield self.reopen()
+        self.successResultOf(self.journal.when_durable(state(4)))
+        assert self.clock.getDelayedCalls() == []
+
+    @inlineCallbacks
+    def test_too_many_that_wait_are_refused(self) -> Steps:
+        """One more fails at once; one that is cancelled makes room, and leaves nothing."""
+        waiting = [self.journal.when_durable(state(1)) for _ in range(DURABLE_WAITERS_MAX)]
+        with pytest.raises(JournalError, match="wait already"):
+            yield self.journal.when_durable(state(1))
+        waiting[0].addErrback(lambda failure: failure.trap(CancelledError) and None)
+        waiting[0].cancel()
+        waiting[0] = self.journal.when_durable(state(1))
+        yield self.journal.append([state(1)], Source.SET)
+        yield gatherResults(waiting)
+        assert self.clock.getDelayedCalls() == []
+
+    @inlineCallbacks
+    def test_who_is_told_may_cancel_another_and_wait_again(self) -> Steps:
+        """The other hears of that only, and the new one of what comes."""
+        first, second = (self.journal.when_durable(state(1)) for _ in range(2))
+        again: list[Deferred[None]] = []
+        second.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+        def told(_: None) -> None:
+            second.cancel()
+            again.append(self.journal.when_durable(state(2)))
+
+        first.addCallback(told)
+        yield self.journal.append([state(1)], Source.SET)
+        assert not again[0].called
+        yield self.journal.append([state(2)], Source.SET)
+        yield again[0]
+
+
 class InterfaceTests(Opened):
     """Both journals are journals."""
 
@@ -321,6 +372,7 @@ class InterfaceTests(Opened):
         journal.save_peers([])
         journal.save_clocks(LamportClocks(1, 1, 1))
         assert (yield journal.history(10)) == []
+        yield journal.when_durable(state(2))
         assert (journal.durable, journal.trouble, journal.contents) == (None, None, Contents(None, (), None))
         assert journal.status()["kind"] == "none"
         yield journal.close()

@@ -186,6 +186,68 @@ class TroubleTests(Filled):
         assert self.journal.durable == state(1)
 
 
+class WaitTests(Filled):
+    """Who waits for a state to be durable."""
+
+    @inlineCallbacks
+    def test_a_transaction_that_fails_fails_all_who_wait(self) -> Steps:
+        """With its reason; the state comes to the disk later, and who waits then hears of it."""
+        with self.broken():
+            self.journal.learn(state(3), Source.EVENT)
+            for waiter in [self.journal.when_durable(state(number)) for number in (2, 3, 4)]:
+                with pytest.raises(JournalError, match="unable to open"):
+                    yield waiter
+        yield self.quiet()
+        waiter = self.journal.when_durable(state(3))
+        self.clock.advance(RETRY_MIN_S)
+        yield waiter
+
+    @inlineCallbacks
+    def test_a_stall_fails_all_who_wait_and_who_come(self) -> Steps:
+        """With the reason; after that they wait again."""
+        go_on = self.hang()
+        self.journal.learn(state(1), Source.EVENT)
+        waiting = self.journal.when_durable(state(1))
+        self.clock.advance(STALL_S)
+        for waiter in (waiting, self.journal.when_durable(state(1))):
+            with pytest.raises(JournalError, match="not answered"):
+                yield waiter
+        done = self.quiet()
+        go_on()
+        yield done
+        yield self.journal.when_durable(state(1))
+
+    @inlineCallbacks
+    def test_a_close_ends_every_wait(self) -> Steps:
+        """Well, if the last transaction brings the state; else with an error, as for who comes then."""
+        self.journal.learn(state(1), Source.EVENT)
+        well, not_so = self.journal.when_durable(state(1)), self.journal.when_durable(state(2))
+        closing = self.journal.close()
+        for refused in (not_so, self.journal.when_durable(state(2))):
+            with pytest.raises(JournalError, match="closed"):
+                yield refused
+        yield closing
+        yield well
+        self.successResultOf(self.journal.when_durable(state(1)))
+        assert self.clock.getDelayedCalls() == []
+
+    @inlineCallbacks
+    def test_a_close_does_not_wait_for_a_disk_that_hangs(self) -> Steps:
+        """And neither do those who wait."""
+        go_on = self.hang()
+        self.journal.learn(state(1), Source.EVENT)
+        waiting = self.journal.when_durable(state(1))
+        closing = self.journal.close()
+        self.clock.advance(CLOSE_TIMEOUT_S)
+        yield closing
+        with pytest.raises(JournalError, match="before the disk answered"):
+            yield waiting
+        done = self.quiet()
+        go_on()
+        yield done
+        assert self.clock.getDelayedCalls() == []
+
+
 class CloseTests(Filled):
     """The end."""
 

@@ -31,6 +31,7 @@ class HandDrivenJournal:
 
     def __init__(self) -> None:
         self.commits: list[list[State]] = []
+        self.waiting: list[tuple[State, Deferred[None]]] = []
         self._under_way: Deferred[None] | None = None
 
     def append(self, states: Sequence[State], source: Source) -> Deferred[None]:
@@ -53,15 +54,16 @@ class HandDrivenJournal:
     def learn(self, state: State, source: Source) -> None:
         """No effect."""
 
+    def when_durable(self, state: State) -> Deferred[None]:
+        """Fires when the test says so."""
+        self.waiting.append((state, Deferred()))
+        return self.waiting[-1][1]
+
     def save_peers(self, peers: Sequence[Peer]) -> None:
         """No effect."""
 
     def save_clocks(self, clocks: LamportClocks) -> None:
         """No effect."""
-
-    def when_durable(self, state: State) -> Deferred[None]:
-        """See IJournal."""
-        raise NotImplementedError
 
     def history(self, limit: int) -> Deferred[list[HistoryEntry]]:  # noqa: ARG002  # there is none
         """Fires at once with nothing."""
@@ -80,8 +82,8 @@ class HandDrivenJournal:
         return succeed(None)
 
 
-class WriterTests(SynchronousTestCase):
-    """A write is acknowledged when it is durable, or refused."""
+class WriterRig(SynchronousTestCase):
+    """A writer upon a journal that the test drives."""
 
     def setUp(self) -> None:
         """A ready node at generation 5."""
@@ -110,6 +112,10 @@ class WriterTests(SynchronousTestCase):
         failure: Failure = self.failureResultOf(done, kind)  # type: ignore[no-untyped-call]  # trial's has no types
         assert failure.value is not None
         return failure.value
+
+
+class WriterTests(WriterRig):
+    """A write is acknowledged when it is durable, or refused."""
 
     def test_the_fake_is_a_journal(self) -> None:
         """It has all that IJournal asks for."""
