@@ -28,6 +28,10 @@ from onevalue.writer import Writer
 from tests.fakes import FakeMembership
 
 WALL_TIME_S = 1_700_000_000.0
+"""Seconds since 1970 when a node is made."""
+
+STARTED_S = 1000.0
+"""Seconds of its reactor, then."""
 
 
 def logged_errors(test: SynchronousTestCase, *kinds: type[Exception]) -> list[Failure]:
@@ -110,14 +114,36 @@ class Wire(StringTransport):
         return responses
 
 
+class PausingWire(Wire):
+    """A client that reads only what it must: after each write the transport is full, until the test says otherwise."""
+
+    def write(self, data: bytes) -> None:
+        """Written, and no more room."""
+        super().write(data)  # type: ignore[no-untyped-call]  # Twisted has no types here
+        self._full()
+
+    def writeSequence(self, data: list[bytes]) -> None:
+        """Likewise."""
+        StringTransport.write(self, b"".join(data))
+        self._full()
+
+    def _full(self) -> None:
+        if self.producer is not None:
+            self.producer.pauseProducing()
+
+
 class WebNode:
     """One node. Its time stands still unless the test advances `clock`."""
 
     def __init__(
         self, journal: NullJournal | None = None, state: State | None = None, envelope: Envelope | None = None
     ) -> None:
-        self.clock = Clock()
-        self.clock.advance(1000.0)
+        self.clock = clock = Clock()
+        clock.advance(STARTED_S)
+
+        def wall_clock() -> float:
+            return WALL_TIME_S + clock.seconds() - STARTED_S
+
         self.store = Store(state or State(Generation(0), 42))
         self.journal = journal or NullJournal()
         self.membership = FakeMembership()
@@ -127,7 +153,7 @@ class WebNode:
             journal=self.journal,
             spread=self.spread,
             clock=self.clock.seconds,
-            wall_clock=lambda: WALL_TIME_S,
+            wall_clock=wall_clock,
         )
         self.context = Context(
             store=self.store,
@@ -137,7 +163,7 @@ class WebNode:
             journal=self.journal,
             signer=Signer(envelope or Envelope(), random.Random(2).randbytes),
             clock=self.clock,
-            wall_clock=lambda: WALL_TIME_S,
+            wall_clock=wall_clock,
             name="n1",
             version="1.2.3",
             started_s=990.0,

@@ -162,6 +162,8 @@ class LimitedChannel(HTTPChannel):
         if self.phase is not Phase.CLOSING:
             self._enter(Phase.IDLE, IDLE_TIME_MAX_S)
         super().requestDone(request)  # type: ignore[no-untyped-call]  # likewise
+        if self.paused and self.phase is not Phase.CLOSING:
+            self._networkProducer.pauseProducing()  # Twisted does not while an answer is written
 
     def loseConnection(self) -> None:
         """The connection closes when the client has read what was written, or at the deadline."""
