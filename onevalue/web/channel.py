@@ -68,6 +68,7 @@ class LimitedRequest(Request):
     channel: "LimitedChannel"
     args: dict[bytes, list[bytes]]
     content: BytesIO
+    rememberable = False  # see `remembered.may_be_remembered`
 
     def gotLength(self, _length: int | None) -> None:
         """The body is kept in memory, where Twisted takes a temporary file for one of unknown length."""
@@ -93,7 +94,7 @@ class LimitedRequest(Request):
         site = self.channel.site
         self.site = site
         self.responseHeaders.setRawHeaders(b"Server", [SERVER])
-        self.responseHeaders.setRawHeaders(b"Date", [datetimeToString()])
+        self.responseHeaders.setRawHeaders(b"Date", [datetimeToString(site.wall_clock())])
         self.prepath = []
         self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
         try:

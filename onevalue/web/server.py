@@ -4,6 +4,7 @@ One delayed call a second looks at all connections while there are any, instead 
 access log: it would grow without a bound. It must not know the routes, nor how a request is read (that is `channel`).
 """
 
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from twisted.internet.defer import Deferred
@@ -13,6 +14,8 @@ from twisted.web.server import Request, Site
 
 from onevalue.web.channel import LimitedChannel, LimitedRequest
 from onevalue.web.problems import ErrorLog
+from onevalue.web.remembered import RememberedAnswers
+from onevalue.web.remembering import RememberingChannel
 from onevalue.web.traffic import Traffic
 
 CONNECTIONS_MAX = 800
@@ -31,24 +34,37 @@ class LimitedSite(Site):
     Args:
         resource: the one that answers.
         reactor: for time.
+        wall_clock: for the Date of answers.
         traffic: is counted here.
         error_log: of the errors that the resource does not answer itself.
+        remembered: answers that are given again without asking the resource.
 
     Attributes:
         stopping: no connection is taken any more, and each request is the last of its connection.
     """
 
     noisy = False  # at start and stop it would tell its Python name
-    protocol = LimitedChannel  # type: ignore[assignment]  # Twisted's own one is a proxy that adds HTTP/2
+    protocol: type[LimitedChannel] = RememberingChannel  # type: ignore[assignment]  # Twisted's own adds HTTP/2
     reactor: IReactorTime
     resource: IResource
 
-    def __init__(self, resource: IResource, reactor: IReactorTime, traffic: Traffic, error_log: ErrorLog) -> None:
+    def __init__(
+        self,
+        resource: IResource,
+        reactor: IReactorTime,
+        *,
+        wall_clock: Callable[[], float],
+        traffic: Traffic,
+        error_log: ErrorLog,
+        remembered: RememberedAnswers,
+    ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted has no types here
             resource, requestFactory=LimitedRequest, timeout=None, reactor=reactor
         )
+        self.wall_clock = wall_clock
         self.traffic = traffic
         self.error_log = error_log
+        self.remembered = remembered
         self.stopping = False
         self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
         self._sweep_call: IDelayedCall | None = None
@@ -99,6 +115,7 @@ class LimitedSite(Site):
     def stop(self, grace_s: float) -> Deferred[None]:
         """Fires when all connections are gone: the idle now, the others after their request or `grace_s` seconds."""
         self.stopping = True
+        self.remembered.clear()  # for good: no connection is kept from now on
         done: Deferred[None] = Deferred()
         if not self._channels:
             done.callback(None)

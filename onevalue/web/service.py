@@ -22,9 +22,11 @@ from twisted.web.resource import IResource
 from onevalue.addresses import host_port
 from onevalue.web.cluster import ClusterRoutes
 from onevalue.web.context import Context
+from onevalue.web.freshness import ShownContact
 from onevalue.web.health import HealthRoutes
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
+from onevalue.web.remembered import RememberedAnswers
 from onevalue.web.server import LimitedSite
 from onevalue.web.traffic import Traffic
 from onevalue.web.v1 import V1Routes
@@ -33,12 +35,12 @@ STOP_GRACE_S = 1.0
 """How long requests that are under way may go on when the service stops."""
 
 
-def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IResource:
+def make_resource(context: Context, contact: ShownContact, traffic: Traffic, error_log: ErrorLog) -> IResource:
     """The resource with all routes."""
     app = Klein()
     app.url_map.merge_slashes = False  # no redirects: what is no path of ours is 404
     OriginalRoutes(context).add_to(app)
-    V1Routes(context, traffic).add_to(app)
+    V1Routes(context, contact, traffic).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
     add_problems(app, context.store, error_log)
@@ -46,10 +48,20 @@ def make_resource(context: Context, traffic: Traffic, error_log: ErrorLog) -> IR
 
 
 def make_site(reactor: IReactorTime, context: Context) -> LimitedSite:
-    """The whole server, but for the port."""
+    """The whole server, but for the port. What remembered answers depend on empties them from here."""
+    remembered = RememberedAnswers(context.wall_clock)
+    context.store.observe(lambda _: remembered.clear())
+    contact = ShownContact(context.membership, context.wall_clock, remembered.clear)
     traffic = Traffic()
     error_log = ErrorLog(reactor, traffic)
-    return LimitedSite(make_resource(context, traffic, error_log), reactor, traffic, error_log)
+    return LimitedSite(
+        make_resource(context, contact, traffic, error_log),
+        reactor,
+        wall_clock=context.wall_clock,
+        traffic=traffic,
+        error_log=error_log,
+        remembered=remembered,
+    )
 
 
 class WebService(Service):

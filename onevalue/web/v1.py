@@ -17,7 +17,9 @@ from onevalue.web.answers import answer_json
 from onevalue.web.bodies import demand_json
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
+from onevalue.web.freshness import ShownContact
 from onevalue.web.problems import ProblemError
+from onevalue.web.remembered import may_be_remembered
 from onevalue.web.traffic import Traffic
 
 VALUE_ADMITTED = f"a JSON integer from {VALUE_MIN} to {VALUE_MAX}"
@@ -30,8 +32,9 @@ _TAGS = re.compile(_TAG)
 class V1Routes:
     """The handlers; `add_to` an app."""
 
-    def __init__(self, context: Context, traffic: Traffic) -> None:
+    def __init__(self, context: Context, contact: ShownContact, traffic: Traffic) -> None:
         self._context = context
+        self._contact = contact
         self._traffic = traffic
 
     def add_to(self, app: Klein) -> None:
@@ -48,6 +51,7 @@ class V1Routes:
             request.setResponseCode(304)
             request.setHeader(b"ETag", _quoted(state).encode())
             return b""
+        may_be_remembered(request)
         return self._answer_state(request, state)
 
     async def write_value(self, request: IRequest) -> bytes:
@@ -72,7 +76,7 @@ class V1Routes:
             "learning": context.spread.learning,
             "members": {**counts, "suspect": sum(m.suspect for m in members)},
             "state": {"tag": state.tag, **state.to_json()},
-            "last_contact_s": context.membership.last_contact_s(),
+            "last_contact_s": self._contact.last_contact_s(),
             "journal": dict(context.journal.status()),
             "engine": dict(context.membership.status()),
             "spread": dict(context.spread.counters),
@@ -83,7 +87,7 @@ class V1Routes:
 
     def _answer_state(self, request: IRequest, state: State) -> bytes:
         request.setHeader(b"ETag", _quoted(state).encode())
-        return answer_json(request, {**state.to_json(), "last_contact_s": self._context.membership.last_contact_s()})
+        return answer_json(request, {**state.to_json(), "last_contact_s": self._contact.last_contact_s()})
 
     def _if_match(self, request: IRequest) -> str | None:
         """The tag that the write demands, or None. Of several the head's, if it is among them."""
