@@ -30,6 +30,10 @@ from onevalue.writer import Writer
 from tests.fakes import FakeMembership
 
 WALL_TIME_S = 1_700_000_000.0
+"""Seconds since 1970 when a node is made."""
+
+STARTED_S = 1000.0
+"""Seconds of its reactor, then."""
 
 
 def logged_errors(test: SynchronousTestCase, *kinds: type[Exception]) -> list[Failure]:
@@ -124,6 +128,24 @@ class Wire(StringTransport):
         return responses
 
 
+class PausingWire(Wire):
+    """A client that reads only what it must: after each write the transport is full, until the test says otherwise."""
+
+    def write(self, data: bytes) -> None:
+        """Written, and no more room."""
+        super().write(data)  # type: ignore[no-untyped-call]  # Twisted has no types here
+        self._full()
+
+    def writeSequence(self, data: list[bytes]) -> None:
+        """Likewise."""
+        StringTransport.write(self, b"".join(data))
+        self._full()
+
+    def _full(self) -> None:
+        if self.producer is not None:
+            self.producer.pauseProducing()
+
+
 class WebNode:
     """One node, `more` of whose Context is said. Its time stands still unless the test advances `clock`."""
 
@@ -139,8 +161,12 @@ class WebNode:
         clock: Clock | None = None,
         **more: Any,
     ) -> None:
-        self.clock = clock or Clock()
-        self.clock.advance(1000.0)
+        self.clock = clock = clock or Clock()
+        clock.advance(STARTED_S)
+
+        def wall_clock() -> float:
+            return WALL_TIME_S + clock.seconds() - STARTED_S
+
         self.store = Store(state or State(Generation(0), 42))
         self.journal = journal or NullJournal()
         self.membership = FakeMembership()
@@ -150,7 +176,7 @@ class WebNode:
             journal=self.journal,
             spread=self.spread,
             clock=self.clock.seconds,
-            wall_clock=lambda: WALL_TIME_S,
+            wall_clock=wall_clock,
         )
         self.context = Context(
             store=self.store,
@@ -160,7 +186,7 @@ class WebNode:
             journal=self.journal,
             signer=Signer(envelope or Envelope(), random.Random(2).randbytes),
             clock=self.clock,
-            wall_clock=lambda: WALL_TIME_S,
+            wall_clock=wall_clock,
             name="n1",
             version="1.2.3",
             started_s=990.0,

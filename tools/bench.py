@@ -1,7 +1,7 @@
 """`make bench`: time to spread, cost of an idle node, time to start, and speed of /get; prints tables in Markdown.
 
 Runs real processes on loopback addresses, against nothing but themselves. Ratios are against something measured in the
-same run. `make bench ARGS=--quick` takes fewer samples.
+same run. `make bench ARGS=--quick` takes fewer samples, `ARGS=--reads` only the speed of /get.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import os
 import platform
 import random
 import selectors
+import shutil
 import socket
 import statistics
 import subprocess
@@ -23,23 +24,13 @@ from pathlib import Path
 
 import bench_watching
 import psutil
+import write_speed
+from read_speed import HTTP_PORT, Server, bare_klein, compare, cpu_s, go_handler, running, table
 
 NODES = 8
 POLL_S = 0.004
-HTTP_PORT = 8080
 TWISTD = str(Path(sys.executable).with_name("twistd"))
 IP_UDP_HEADERS = 28
-BARE = """
-from klein import Klein
-from twisted.web.server import Site
-from twisted.internet import reactor
-app = Klein()
-@app.route("/get")
-def get(request):
-    return b"42"
-reactor.listenTCP(8080, Site(app.resource()), interface={host!r})
-reactor.run()
-"""
 
 
 class Connection:
@@ -183,12 +174,6 @@ def idle_costs(hosts: Sequence[str], processes: Sequence[subprocess.Popen[bytes]
     ]
 
 
-def cpu_s(process: psutil.Process) -> float:
-    """Processor seconds so far."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
 def udp_sent(host: str) -> tuple[int, int]:
     """Packets and payload bytes that the node has sent, as its status tells."""
     counters = json.loads(Connection(host).ask("GET", "/v1/status")[1])["engine"]["swim"]["counters"]
@@ -211,21 +196,39 @@ def requests_a_second(host: str, seconds: float) -> float:
     return count / seconds
 
 
-def get_speed(folder: Path, runs: int, seconds: float) -> tuple[list[float], list[float]]:
-    """Requests a second of a node and of a bare Klein route, alternating."""
-    with cluster(1, folder) as (hosts, _, _):
-        host = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}.9"
-        bare = subprocess.Popen([sys.executable, "-c", BARE.format(host=host)])
-        try:
-            wait_for(host, "/get")
-            node, klein = [], []
-            for _ in range(runs):
-                node.append(requests_a_second(hosts[0], seconds))
-                klein.append(requests_a_second(host, seconds))
-            return node, klein
-        finally:
-            bare.terminate()
-            bare.wait()
+def one_by_one(servers: Sequence[Server], runs: int, seconds: float) -> str:
+    """A table of requests on one connection, one after the other, to the node and to bare Klein, in turns."""
+    speeds: list[list[float]] = [[] for _ in servers]
+    for _ in range(runs):
+        for server, found in zip(servers, speeds, strict=True):
+            found.append(requests_a_second(server.host, seconds))
+    lines = ["| GET /get on one connection, requests/s | median | best | target |", "|---|---|---|---|"]
+    for server, found in zip(servers, speeds, strict=True):
+        lines.append(f"| {server.name} | {statistics.median(found):.0f} | {max(found):.0f} | |")
+    lines.append(f"| node to bare | {statistics.median(speeds[0]) / statistics.median(speeds[1]):.2f} | | 0.85 |")
+    return "\n".join(lines)
+
+
+def get_speed(folder: Path, runs: int, seconds: int) -> None:
+    """Prints how fast /get is, beside a bare Klein route and, where it is installed, Go."""
+    net = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
+    with contextlib.ExitStack() as stack:
+        [host], [process], _ = stack.enter_context(cluster(1, folder))
+        node = Server("a node", host, psutil.Process(process.pid))
+        klein = Server("a bare Klein route", f"{net}.8", stack.enter_context(running(bare_klein(f"{net}.8"))))
+        wait_for(klein.host, "/get")
+        print("\n" + one_by_one([node, klein], runs, seconds), flush=True)
+        if shutil.which("wrk") is None:
+            print("\nNot measured with many connections: wrk is not installed (the Debian package of this name).")
+            return
+        go = None
+        program = go_handler(folder)
+        if program is not None:
+            at = f"{net}.9:{HTTP_PORT}"
+            go = Server("Go, net/http", f"{net}.9", stack.enter_context(running([program, at])))
+            wait_for(go.host, "/get")
+        compare([node, klein, *([go] if go else [])], runs, seconds)
+        print("\n" + table(node, klein, go), flush=True)
 
 
 def machine() -> str:
@@ -245,9 +248,37 @@ def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer samples")
-    quick = parser.parse_args().quick
-    writes, idle_s, runs, run_s = (20, 10.0, 3, 1.0) if quick else (200, 60.0, 7, 3.0)
+    parser.add_argument("--reads", action="store_true", help="only the speed of /get")
+    options = parser.parse_args()
+    runs, run_s = (3, 1) if options.quick else (7, 3)
     print(f"Machine: {machine()}\n", flush=True)
+    if not options.reads:
+        measure_cluster(*((20, 10.0) if options.quick else (200, 60.0)))
+        measure_watchers(quick=options.quick)
+        measure_writes(4 if options.quick else 10)
+    with tempfile.TemporaryDirectory() as folder:
+        get_speed(Path(folder), runs, run_s)
+
+
+def measure_watchers(*, quick: bool) -> None:
+    """Prints what watchers cost, and how soon the last hears."""
+    with tempfile.TemporaryDirectory() as folder, cluster(1, Path(folder), "--no-journal") as (hosts, processes, _):
+        lines = bench_watching.table(
+            hosts[0], processes[0], lambda *words: Connection(hosts[0]).ask(*words), quick=quick
+        )
+    print("\n" + "\n".join(lines), flush=True)
+
+
+def measure_writes(seconds: float) -> None:
+    """Prints how many durable writes a node takes in a second, beside redis and etcd."""
+    with tempfile.TemporaryDirectory() as folder, cluster(1, Path(folder)) as (hosts, _, _):
+        print()
+        for line in write_speed.tables(hosts[0], Path(folder), seconds):
+            print(line, flush=True)
+
+
+def measure_cluster(writes: int, idle_s: float) -> None:
+    """Prints how soon nodes start, what an idle one costs, and how soon a write is everywhere."""
     with tempfile.TemporaryDirectory() as folder, cluster(NODES, Path(folder)) as (hosts, processes, started):
         print("| Start to ready, s | median | worst | target |\n|---|---|---|---|")
         print(row(f"of {NODES} nodes, each joining the first", statistics.median(started), max(started), "1.5"))
@@ -263,17 +294,6 @@ def main() -> None:
                 "20 and 500",
             )
         )
-    with tempfile.TemporaryDirectory() as folder:
-        node, klein = get_speed(Path(folder), runs, run_s)
-    with tempfile.TemporaryDirectory() as folder, cluster(1, Path(folder), "--no-journal") as (hosts, processes, _):
-        lines = bench_watching.table(
-            hosts[0], processes[0], lambda *words: Connection(hosts[0]).ask(*words), quick=quick
-        )
-    print("\n" + "\n".join(lines), flush=True)
-    print("\n| GET /get, requests a second | median | best | ratio of medians |\n|---|---|---|---|")
-    print(f"| a node | {statistics.median(node):.0f} | {max(node):.0f} | |")
-    print(f"| a bare Klein route | {statistics.median(klein):.0f} | {max(klein):.0f} | |")
-    print(f"| node to bare | | | {statistics.median(node) / statistics.median(klein):.2f}, target 0.85 |")
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ class LimitedRequest(Request):
     channel: "LimitedChannel"
     args: dict[bytes, list[bytes]]
     content: BytesIO
+    rememberable = False  # see `remembered.may_be_remembered`
 
     def gotLength(self, _length: int | None) -> None:
         """The body is kept in memory, where Twisted takes a temporary file for one of unknown length."""
@@ -98,7 +99,7 @@ class LimitedRequest(Request):
         site = self.channel.site
         self.site = site
         self.responseHeaders.setRawHeaders(b"Server", [SERVER])
-        self.responseHeaders.setRawHeaders(b"Date", [datetimeToString()])
+        self.responseHeaders.setRawHeaders(b"Date", [datetimeToString(site.wall_clock())])
         self.prepath = []
         self.postpath = [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
         try:
@@ -178,6 +179,8 @@ class LimitedChannel(HTTPChannel):
         if self.phase is not Phase.CLOSING:
             self._enter(Phase.IDLE, IDLE_TIME_MAX_S)
         super().requestDone(request)  # type: ignore[no-untyped-call]  # likewise
+        if self.paused and self.phase is not Phase.CLOSING:
+            self._networkProducer.pauseProducing()  # Twisted does not while an answer is written
 
     def loseConnection(self) -> None:
         """The connection closes when the client has read what was written, or at the deadline."""

@@ -22,6 +22,7 @@ from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.integers import parse_integer
 from onevalue.web.problems import ProblemError
+from onevalue.web.remembered import may_be_remembered
 
 PUSHED_GENERATION_MAX = GENERATION_MAX - 1
 """The largest generation of a legacy notify: the largest of all would leave no room for another write."""
@@ -45,6 +46,7 @@ class OriginalRoutes:
 
     def get_value(self, request: IRequest) -> bytes:
         """The value, as canonical JSON text."""
+        may_be_remembered(request)
         return answer_text(request, self._context.store.current.text)
 
     async def set_value(self, request: IRequest, new_value: str) -> bytes:

@@ -15,6 +15,8 @@ from twisted.web.server import Request, Site
 
 from onevalue.web.channel import LimitedChannel, LimitedRequest
 from onevalue.web.problems import ErrorLog
+from onevalue.web.remembered import RememberedAnswers
+from onevalue.web.remembering import RememberingChannel
 from onevalue.web.traffic import Traffic
 
 CONNECTIONS_MAX = 10_000
@@ -36,16 +38,18 @@ class LimitedSite(Site):
     Args:
         resource: the one that answers.
         reactor: for time.
+        wall_clock: for the Date of answers.
         traffic: is counted here.
         error_log: of the errors that the resource does not answer itself.
         end_waiting: called when the server stops; all that would go on for long is then answered.
+        remembered: answers that are given again without asking the resource.
 
     Attributes:
         stopping: no connection is taken any more, and each request is the last of its connection.
     """
 
     noisy = False  # at start and stop it would tell its Python name
-    protocol = LimitedChannel  # type: ignore[assignment]  # Twisted's own one is a proxy that adds HTTP/2
+    protocol: type[LimitedChannel] = RememberingChannel  # type: ignore[assignment]  # Twisted's own adds HTTP/2
     reactor: IReactorTime
     resource: IResource
 
@@ -53,15 +57,20 @@ class LimitedSite(Site):
         self,
         resource: IResource,
         reactor: IReactorTime,
+        *,
+        wall_clock: Callable[[], float],
         traffic: Traffic,
         error_log: ErrorLog,
+        remembered: RememberedAnswers,
         end_waiting: Callable[[], None],
     ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]  # Twisted has no types here
             resource, requestFactory=LimitedRequest, timeout=None, reactor=reactor
         )
+        self.wall_clock = wall_clock
         self.traffic = traffic
         self.error_log = error_log
+        self.remembered = remembered
         self.stopping = False
         self._end_waiting = end_waiting
         self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
@@ -125,6 +134,7 @@ class LimitedSite(Site):
         Requests that wait, and streams, are ended now.
         """
         self.stopping = True
+        self.remembered.clear()  # for good: no connection is kept from now on
         done: Deferred[None] = Deferred()
         if not self._channels:
             done.callback(None)

@@ -23,6 +23,7 @@ from twisted.web.resource import IResource
 from onevalue.addresses import host_port
 from onevalue.web.cluster import ClusterRoutes
 from onevalue.web.context import Context
+from onevalue.web.freshness import ShownContact
 from onevalue.web.guard import Check, Guard
 from onevalue.web.health import HealthRoutes
 from onevalue.web.history import HistoryRoutes
@@ -30,6 +31,7 @@ from onevalue.web.hosts import HostCheck
 from onevalue.web.openapi import OpenApiRoutes
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
+from onevalue.web.remembered import RememberedAnswers
 from onevalue.web.server import CONNECTIONS_MAX, LimitedSite
 from onevalue.web.traffic import Traffic
 from onevalue.web.v1 import V1Routes
@@ -46,12 +48,14 @@ must turn away try again after a second, then two, and so on; Twisted's own boun
 """
 
 
-def make_resource(context: Context, traffic: Traffic, watchers: Watchers, error_log: ErrorLog) -> IResource:
+def make_resource(
+    context: Context, contact: ShownContact, traffic: Traffic, watchers: Watchers, error_log: ErrorLog
+) -> IResource:
     """The resource with all routes."""
     app = Klein()
     app.url_map.merge_slashes = False  # no redirects: what is no path of ours is 404
     OriginalRoutes(context).add_to(app)
-    V1Routes(context, traffic, watchers).add_to(app)
+    V1Routes(context, contact, traffic, watchers).add_to(app)
     WatchRoutes(watchers).add_to(app)
     WriteRoutes(context).add_to(app)
     HistoryRoutes(context).add_to(app)
@@ -63,13 +67,23 @@ def make_resource(context: Context, traffic: Traffic, watchers: Watchers, error_
 
 
 def make_site(reactor: IReactorTime, context: Context, connections_max: int = CONNECTIONS_MAX) -> LimitedSite:
-    """The whole server, but for the port."""
+    """The whole server, but for the port. What remembered answers depend on empties them from here, but for tokens."""
+    remembered = RememberedAnswers(context.wall_clock)
+    context.store.observe(lambda _: remembered.clear())
+    contact = ShownContact(context.membership, context.wall_clock, remembered.clear)
     traffic = Traffic(connections_max=connections_max, watchers_max=connections_max * WATCHERS_PERCENT_MAX // 100)
     error_log = ErrorLog(reactor, traffic)
     checks: list[Check] = [HostCheck([context.name, *context.host_names]), context.access]
     watchers = Watchers(reactor, context.store, traffic)
-    guard = Guard(make_resource(context, traffic, watchers, error_log), checks, reactor, traffic)
-    return LimitedSite(guard, reactor, traffic, error_log, watchers.end_all)
+    return LimitedSite(
+        Guard(make_resource(context, contact, traffic, watchers, error_log), checks, reactor, traffic),
+        reactor,
+        wall_clock=context.wall_clock,
+        traffic=traffic,
+        error_log=error_log,
+        remembered=remembered,
+        end_waiting=watchers.end_all,
+    )
 
 
 class WebService(Service):
@@ -102,6 +116,10 @@ class WebService(Service):
         """The address that is listened on, once the service has started."""
         assert self._port is not None, "the service has not started"
         return self._port.getHost()
+
+    def forget_answers(self) -> None:
+        """No answer is given again that was made before now: to be called when other tokens count."""
+        self._site.remembered.clear()
 
     def privilegedStartService(self) -> None:
         """Listens before twistd drops its privileges, so that ports below 1024 can be had.

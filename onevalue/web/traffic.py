@@ -13,6 +13,7 @@ class Traffic:
         requests_refused: answered with an error before any route saw them, for their form or size.
         requests_expired: of these, the ones that were not complete in time.
         requests_denied: answered with an error before any route saw them, for want of a right (401, 403, 421).
+        requests_remembered: answered with a remembered answer, so that no route saw them either.
         errors: unexpected ones.
         watchers: streams, and reads that wait, at present.
         watchers_refused: because there were too many.
@@ -25,6 +26,7 @@ class Traffic:
     requests_refused: int = 0
     requests_expired: int = 0
     requests_denied: int = 0
+    requests_remembered: int = 0
     errors: int = 0
     watchers: int = 0
     watchers_refused: int = 0

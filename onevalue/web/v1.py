@@ -16,7 +16,9 @@ from onevalue.web.answers import answer_json
 from onevalue.web.channel import RESPONSE_TIME_MAX_S, LimitedRequest
 from onevalue.web.conditions import are_of, tags_of
 from onevalue.web.context import Context
+from onevalue.web.freshness import ShownContact
 from onevalue.web.reading import Wish, demand_fresh, demand_generation, wish_of
+from onevalue.web.remembered import may_be_remembered
 from onevalue.web.states import quoted, state_json
 from onevalue.web.traffic import Traffic
 from onevalue.web.watching import Watchers
@@ -28,8 +30,9 @@ STATUS_VALUE_SIZE_MAX = 1024
 class V1Routes:
     """The handlers; `add_to` an app."""
 
-    def __init__(self, context: Context, traffic: Traffic, watchers: Watchers) -> None:
+    def __init__(self, context: Context, contact: ShownContact, traffic: Traffic, watchers: Watchers) -> None:
         self._context = context
+        self._contact = contact
         self._traffic = traffic
         self._watchers = watchers
 
@@ -50,8 +53,8 @@ class V1Routes:
         if are_of(tags_of(request, "If-None-Match"), state.tag):
             request.setResponseCode(304)
             return b""
-        last_contact_s = self._context.membership.last_contact_s()
-        return answer_json(request, {**state_json(state), "last_contact_s": last_contact_s})
+        may_be_remembered(request)
+        return answer_json(request, {**state_json(state), "last_contact_s": self._contact.last_contact_s()})
 
     async def _read_as_wished(self, request: LimitedRequest, wish: Wish) -> bytes:
         known = tags_of(request, "If-None-Match")
@@ -83,7 +86,7 @@ class V1Routes:
             "state": _shown(state),
             "value_size_max": context.value_size_max,
             "cluster_size": context.cluster_size,
-            "last_contact_s": context.membership.last_contact_s(),
+            "last_contact_s": self._contact.last_contact_s(),
             "journal": dict(context.journal.status()),
             "value_file": None if context.value_file is None else dict(context.value_file()),
             "engine": dict(context.membership.status()),

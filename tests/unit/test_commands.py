@@ -337,7 +337,7 @@ class KeysTests(CommandTestCase):
         super().setUp()
         self.environ["HOME"] = "/"
         dial = self.node.dial
-        self.patch(self.node, "dial", lambda data: dial(data, peer="127.0.0.1"))  # type: ignore[no-untyped-call]  # trial's has no types
+        self.patch(self.node, "dial", lambda data, _peer: dial(data, peer="127.0.0.1"))  # type: ignore[no-untyped-call]  # trial's has no types
 
     def answer_with(self, **fields: Any) -> None:
         """All members say this."""

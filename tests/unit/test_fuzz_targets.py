@@ -6,14 +6,15 @@ from types import ModuleType
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
+from onevalue.web.remembered import RememberedAnswers
 from onevalue.wire.codec import Packet, decode_packet
 from onevalue.wire.messages import Err
 from onevalue.wire.stream import encode_stream
 from tests.fuzz import fuzz_node, fuzz_packets, fuzz_streams
 from tests.fuzz.targets import NAMES, SLOW_S, SlowError, Target, load, run_timed
 
-MUTATIONS = {"packets": 500, "streams": 300, "node": 40}
-"""So many of each target: its inputs take about 0.1, 1 and 5 ms."""
+MUTATIONS = {"packets": 500, "streams": 300, "node": 40, "reads": 40}
+"""So many of each target: its inputs take about 0.1, 1, 5 and 15 ms."""
 
 _ODD = [0x00, 0x7F, 0x80, 0x90, 0xC0, 0xC6, 0xCF, 0xDB, 0xDD, 0xDF, 0xFF]
 """Bytes that begin things in msgpack, or are edges."""
@@ -65,7 +66,7 @@ class TargetTests(SynchronousTestCase):
 class FailureTests(SynchronousTestCase):
     """A target would tell: each is run upon something that does not hold."""
 
-    def _break(self, module: ModuleType, name: str, by: object) -> None:
+    def _break(self, module: ModuleType | type, name: str, by: object) -> None:
         self.patch(module, name, by)  # type: ignore[no-untyped-call]  # trial's has no types
 
     def _check_tells(self, name: str) -> None:
@@ -86,6 +87,11 @@ class FailureTests(SynchronousTestCase):
         """A node sends more than a datagram may hold."""
         self._break(fuzz_node, "DATAGRAM_SIZE_MAX", 64)
         self._check_tells("node")
+
+    def test_reads(self) -> None:
+        """An answer is remembered for too long."""
+        self._break(RememberedAnswers, "clear", lambda _: None)
+        self._check_tells("reads")
 
     def test_slow_inputs(self) -> None:
         """What takes longer than it may is a finding; else the time is told."""

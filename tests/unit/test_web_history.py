@@ -132,7 +132,7 @@ class HistoryTests(ProblemTestCase):
         for text in ["0", "-1", "+1", "1.0", "ten", "", "1&limit=1", "%31%30%30%30%31", "9" * 5000, "%D9%A1", "1_0"]:
             journal = ReadJournal()
             response = WebNode(journal=journal).get(f"/v1/history?limit={text}")
-            self.assert_problem(response, 400, f"limit must be one integer from 1 to {HISTORY_MAX_LIMIT}")
+            self.assert_problem(response, 400, f"limit must be an integer from 1 to {HISTORY_MAX_LIMIT}")
             assert journal.limits == []
 
     def test_strange_names_do_not_break_the_answer(self) -> None:

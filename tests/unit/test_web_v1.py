@@ -159,11 +159,13 @@ class WriteTests(ProblemTestCase):
         assert [r.status for r in first.take_responses()] == [200]
 
     def test_a_conditional_write_that_is_overtaken_is_412(self) -> None:
-        """A state learnt during the commit comes first."""
+        """A state learnt during the commit comes first; it is told when that state is durable."""
         journal = SlowJournal()
         node = WebNode(journal)
         wire = node.start_request("PUT", "/v1/value", b"1", {"If-Match": f'"{node.store.current.tag}"'})
         node.store.merge(State(Generation(9), 9), Source.EVENT)
+        assert wire.take_responses() == []
+        journal.end_waits()
         [response] = wire.take_responses()
         self.assert_problem(response, 412)
         assert response.json["current"]["generation"] == 9
