@@ -129,11 +129,12 @@ class HistoryTests(ProblemTestCase):
 
     def test_what_is_no_limit_is_400(self) -> None:
         """The answer names the parameter and its bounds; the journal is not asked."""
-        for text in ["0", "-1", "+1", "1.0", "ten", "", "1&limit=1", "%31%30%30%30%31", "9" * 5000, "%D9%A1", "1_0"]:
+        for text in ["0", "-1", "+1", "1.0", "ten", "", "%31%30%30%30%31", "9" * 5000, "%D9%A1", "1_0"]:
             journal = ReadJournal()
             response = WebNode(journal=journal).get(f"/v1/history?limit={text}")
             self.assert_problem(response, 400, f"limit must be an integer from 1 to {HISTORY_MAX_LIMIT}")
             assert journal.limits == []
+        self.assert_problem(WebNode().get("/v1/history?limit=1&limit=1"), 400, "limit may be given once")
 
     def test_strange_names_do_not_break_the_answer(self) -> None:
         """An origin need not be UTF-8, a value may be any text."""
