@@ -104,9 +104,9 @@ class Referee:
             self._complain(f"{line}: it is lost")
 
     def confirmed(self, node: SimNode, state: State, confirmed: Confirmed) -> None:
-        """A write of the node was confirmed by so many: their disks hold it, or what stands above it."""
+        """A write of the node was confirmed by so many: their disks hold it, or what has won against it since."""
         now = self._cluster.clock.now
-        held = [each for each in self._durable.values() if each == state or each.generation > state.generation]
+        held = [each for each in self._durable.values() if state <= each]
         wiped = [name for name, at in self._wiped.items() if now - at <= WIPED_S]
         if self._cluster.settings.with_journal and confirmed.held > len(held) + len(wiped):
             line = f"{node.name} says that {confirmed.held} hold {_shown(state)}, and {len(held)} disks do"

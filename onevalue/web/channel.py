@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BODY_SIZE_MAX = STATEMENT_SIZE_MAX + 4096
 """Bytes of a request's body; more is 413. The slack lets the reader of statements say itself what is too long."""
 
+BODIES_SIZE_MAX = 64 * 1024 * 1024
+"""Bytes of all bodies that are held at the same time, on all connections; a request beyond is 503."""
+
 HEADER_LINE_SIZE_MAX = 8192
 """Bytes of the request line, or of one header."""
 
@@ -73,6 +76,7 @@ class LimitedRequest(Request):
     channel: "LimitedChannel"
     args: dict[bytes, list[bytes]]
     content: BytesIO
+    held_size = 0  # bytes of the body that count
     rememberable = False  # see `remembered.may_be_remembered`
 
     def gotLength(self, _length: int | None) -> None:
@@ -81,10 +85,20 @@ class LimitedRequest(Request):
 
     def handleContentChunk(self, data: bytes) -> None:
         """Part of the body; more than the limit ends the request."""
+        site = self.channel.site
         if self.content.tell() + len(data) > BODY_SIZE_MAX:
             self.channel.refuse(413, f"a body has at most {BODY_SIZE_MAX} bytes")
+        elif site.bodies_size + len(data) > BODIES_SIZE_MAX:
+            self.channel.refuse(503, "there are too many large requests; try again")
         else:
             self.content.write(data)
+            self.held_size += len(data)
+            site.bodies_size += len(data)
+
+    def release(self) -> None:
+        """The body does not count any more: the request has been answered, or its client is gone."""
+        self.channel.site.bodies_size -= self.held_size
+        self.held_size = 0
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         """The request is complete. Bodies are never read as forms."""
@@ -155,6 +169,9 @@ class LimitedChannel(HTTPChannel):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # the default is Twisted's own affair
         """The connection is gone."""
+        for request in self.requests:
+            if isinstance(request, LimitedRequest):
+                request.release()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # likewise
         self.site.channel_closed(self)
 
@@ -176,6 +193,8 @@ class LimitedChannel(HTTPChannel):
 
     def requestDone(self, request: Request) -> None:
         """The answer has been handed over; the next request may come, or has come already."""
+        if isinstance(request, LimitedRequest):
+            request.release()
         if self.phase is not Phase.CLOSING:
             self._enter(Phase.IDLE, IDLE_TIME_MAX_S)
         super().requestDone(request)  # type: ignore[no-untyped-call]  # likewise

@@ -72,6 +72,7 @@ class LimitedSite(Site):
         self.error_log = error_log
         self.remembered = remembered
         self.stopping = False
+        self.bodies_size = 0  # bytes of all bodies, see `channel.BODIES_SIZE_MAX`
         self._end_waiting = end_waiting
         self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
         self._per_host: Counter[str] = Counter()

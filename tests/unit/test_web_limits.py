@@ -1,9 +1,12 @@
 """Limits of the HTTP server, on raw bytes: forms, sizes, times, connections; and any bytes at all."""
 
+from typing import cast
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from onevalue.web import channel
 from onevalue.web.channel import (
     BODY_SIZE_MAX,
     HEADER_LINE_SIZE_MAX,
@@ -116,6 +119,24 @@ class SizeTests(FormTests):
         head = b"PUT /v1/value HTTP/1.1\r\nHost: n1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body)
         [response] = node.dial(head + body + b"\r\n0\r\n\r\n").take_responses()
         assert response.json["value"] == 43
+
+    def test_all_bodies_together_have_a_bound(self) -> None:
+        """503 beyond it; what is answered, refused or lost does not count any more."""
+        self.patch(channel, "BODIES_SIZE_MAX", 100_000)  # type: ignore[no-untyped-call]  # trial has no types here
+        node = WebNode(SlowJournal())
+        head = b"PUT /v1/value HTTP/1.1\r\nHost: n1\r\nContent-Length: 60000\r\n\r\n"
+        first = node.dial(head + b" " * 59_990)
+        second = node.dial(head + b" " * 59_990)
+        [response] = second.take_responses()
+        assert (response.status, b"too many large requests" in response.body) == (503, True)
+        first.lose()
+        assert node.site.bodies_size == 0
+        third = node.dial(head + b" " * 59_999 + b"7")
+        assert node.site.bodies_size == 60_000
+        journal = cast("SlowJournal", node.journal)
+        journal.commits[0].callback(None)
+        assert [each.status for each in third.take_responses()] == [200]
+        assert node.site.bodies_size == 0
 
     def test_a_client_that_asks_may_send_its_body(self) -> None:
         """100 comes before the answer."""
