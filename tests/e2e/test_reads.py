@@ -6,8 +6,8 @@ from typing import Any
 from tests.e2e.harness import House, Node, ensure_deferred, eventually
 from tests.e2e.raw import Raw, connect, resident_mb
 
-GET = b"GET /get HTTP/1.1\r\nHost: n\r\n\r\n"
-SET = b"GET /set/%d HTTP/1.1\r\nHost: n\r\n\r\n"
+GET = b"GET /get HTTP/1.1\r\nHost: localhost\r\n\r\n"
+SET = b"GET /set/%d HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CLIENTS = 5
 WRITES = 30
 

@@ -7,7 +7,7 @@ import time
 from tests.e2e.harness import HTTP_PORT, House, Node, at_once, ensure_deferred, eventually, pause
 from tests.e2e.raw import Raw, connect, resident_mb
 
-WATCH = b"GET /v1/watch HTTP/1.1\r\nHost: n\r\n\r\n"
+WATCH = b"GET /v1/watch HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEARD_WITHIN_S = 1.0
 STALLED = 20
 CHANGES = 5000
@@ -32,7 +32,7 @@ async def write_often(host: str, count: int) -> None:
     """So many changes, one after the other."""
     raw = await connect(host)
     for value in range(1, count + 1):
-        raw.send(b"GET /set/%d HTTP/1.1\r\nHost: n\r\n\r\n" % value)
+        raw.send(b"GET /set/%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % value)
         await raw.until(lambda raw: b"\r\n\r\n" in raw.received, 5)
         raw.received = b""
     raw.abort()
@@ -153,7 +153,7 @@ async def test_a_node_that_stops_ends_what_waits(house: House) -> None:
     await write_often(node.host, 500)
     tag = (await node.call("GET", "/v1/value")).header("ETag") or ""
     poll = await connect(
-        node.host, data=b"GET /v1/value?wait=50 HTTP/1.1\r\nHost: n\r\nIf-None-Match: %b\r\n\r\n" % tag.encode()
+        node.host, data=b"GET /v1/value?wait=50 HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: %b\r\n\r\n" % tag.encode()
     )
 
     async def all_wait() -> bool:

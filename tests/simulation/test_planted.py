@@ -11,6 +11,7 @@ KNOWN = {
     "does not refute": 13,
     "refutes with the same incarnation": 20,
     "acknowledges before the commit": 2,
+    "confirms before it is on the disk": 7002,
     "writes without learning": 9047,
     "does not journal what it learns": 8,
     "suspicions never end": 8,
