@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "simulation"
 PAGE = ROOT / "docs" / "simulation.md"
 
-LARGE = 1000
+LARGE = 3200
 """Clusters of this size and above are simulated one at a time: their memory grows with the square of their size."""
 
 LAN_LATENCY = LATENCIES["lan"]
@@ -301,7 +301,7 @@ SPREAD_NODES = {3: 10, 10: 10, 32: 10, 100: 10, 320: 5, 1000: 3, 3200: 1}
 LOSSES = (0.0, 0.01, 0.05, 0.20)
 SPREAD_S = {1000: 6.0, 3200: 6.0}
 PLAIN_NODES_MAX = 1000
-HEAVY_LOSS, HEAVY_SEEDS = 0.20, {1000: 1, 3200: 0}
+HEAVY_LOSS, HEAVY_SEEDS = 0.20, {1000: 1, 3200: 1}
 """With so much loss many are suspected all the time, and everybody hears of each: a large cluster takes very long."""
 
 

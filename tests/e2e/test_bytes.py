@@ -184,7 +184,7 @@ def http_requests(rng: random.Random) -> list[bytes]:
         st.lists(header, max_size=4),
         st.binary(max_size=30),
     )
-    sound = b'PUT /v1/value HTTP/1.1\r\nHost: localhost\r\nIf-Match: "x"\r\nContent-Length: 7\r\n\r\n[1,2,3]'
+    sound = b'PUT /v1/value HTTP/1.1\r\nHost: localhost\r\nIf-Match: "x"\r\nContent-Length: 7\r\n\r\n[1,2,,3'
     mutations = [mutated(sound, rng) for _ in range(REQUESTS)]
     return [*drawn(st.binary(max_size=200), REQUESTS), *drawn(request, REQUESTS), *mutations]
 
