@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from onevalue.config import GOSSIP_PORT_DEFAULT
@@ -17,6 +18,9 @@ from onevalue.spread.contacts import UNREACHABLE
 from onevalue.types import port_number
 
 LOOPBACK = "127.0.0.1"
+
+ADDRESSES_JUDGED_MAX = 256
+"""Hosts of which is remembered whether they are loopback: each request asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +167,7 @@ def http_tag(description: str, advertise_host: str) -> str:
     return f"{scheme}:{port}" if everywhere or listening == advertised else UNREACHABLE
 
 
+@lru_cache(ADDRESSES_JUDGED_MAX)
 def is_loopback(host: str) -> bool:
     """Whether a numeric host is this host's own loopback, also as IPv4 mapped into IPv6."""
     address = _numeric(host.partition("%")[0])

@@ -7,12 +7,13 @@ Addresses are let through, as no site can have one for its name. It must not kno
 
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
 from twisted.web.iweb import IRequest
 
-from onevalue.addresses import is_loopback
+from onevalue.addresses import ADDRESSES_JUDGED_MAX, is_loopback
 from onevalue.web.problems import ProblemError
 
 HOSTS_FILE = Path("/etc/hosts")
@@ -84,6 +85,7 @@ def _bare(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
+@lru_cache(ADDRESSES_JUDGED_MAX)
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -130,7 +131,7 @@ class Process(ProcessProtocol):
     def signal(self, name: str) -> None:
         """KILL, TERM, STOP, CONT: nothing if it has ended."""
         if self.running:
-            self._transport.signalProcess(name)
+            self._transport.signalProcess(getattr(signal, f"SIG{name}"))
 
     async def ended(self, within_s: float = 15.0) -> int:
         """The exit status, or minus the signal."""

@@ -84,6 +84,29 @@ async def test_writes_cross_both_ways(house: House, original: Callable[[str], Or
 
 
 @ensure_deferred
+async def test_an_original_is_told_nothing_while_the_value_is_no_integer(
+    house: House, original: Callable[[str], Original]
+) -> None:
+    """It keeps what it had, and ours count that; with the next integer it is one of the cluster again."""
+    only = original("o1")
+    nodes = await mixed(house, only)
+    await nodes[0].set(100)
+    await all_hold(100, 1, nodes, (only,))
+    assert (await nodes[0].call("PUT", "/v1/value", data=b'"v1"')).status == 200
+
+    async def skipped() -> bool:
+        counts = [(await node.call("GET", "/v1/status")).json()["spread"]["originals_skipped"] for node in nodes]
+        assert all(counts), counts
+        assert (await nodes[1].value())["value"] == "v1"
+        return True
+
+    await eventually(skipped, SPREAD_S, "both nodes leave it out")
+    assert (only.value, only.generation) == (100, 1)
+    await nodes[1].set(101)
+    await all_hold(101, 3, nodes, (only,))
+
+
+@ensure_deferred
 async def test_a_tie_that_ours_win_is_healed_by_raising_the_generation(
     house: House, original: Callable[[str], Original]
 ) -> None:
