@@ -136,7 +136,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     reloading = Reloading(reactor)
     if config.access.token_file is not None:
         reloading.observe_reload(partial(_reload_tokens, config.access.token_file, access, exposed))
-        reloading.observe_reload(web.forget_answers)
+        reloading.observe_reload(web.tokens_changed)
     return make_node(
         parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug, reloading=reloading, value_file=value_file
     )

@@ -73,7 +73,7 @@ class LimitedSite(Site):
         self.remembered = remembered
         self.stopping = False
         self.bodies_size = 0  # bytes of all bodies, see `channel.BODIES_SIZE_MAX`
-        self._end_waiting = end_waiting
+        self.end_waiting = end_waiting
         self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
         self._per_host: Counter[str] = Counter()
         self._sweep_call: IDelayedCall | None = None
@@ -145,7 +145,7 @@ class LimitedSite(Site):
         done.addCallback(lambda _: abort.cancel() if abort.active() else None)
         for channel in list(self._channels):
             channel.finish_up()
-        self._end_waiting()
+        self.end_waiting()
         return done
 
     def _abort_all(self) -> None:

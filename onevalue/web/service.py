@@ -117,9 +117,13 @@ class WebService(Service):
         assert self._port is not None, "the service has not started"
         return self._port.getHost()
 
-    def forget_answers(self) -> None:
-        """No answer is given again that was made before now: to be called when other tokens count."""
+    def tokens_changed(self) -> None:
+        """What was made for the tokens of before counts no more: remembered answers, streams, reads that wait.
+
+        Streams end, and those who may still read come back.
+        """
         self._site.remembered.clear()
+        self._site.end_waiting()
 
     def privilegedStartService(self) -> None:
         """Listens before twistd drops its privileges, so that ports below 1024 can be had.

@@ -23,7 +23,7 @@ from tests.e2e.harness import (
     free_address,
     reactor,
 )
-from tests.e2e.raw import exchange
+from tests.e2e.raw import connect, exchange
 from tests.e2e.test_encryption import key_file, new_key
 
 WRITE, READ, OTHER = "write-token-of-tests", "read-token-of-tests", "another-token-of-tests"
@@ -121,6 +121,30 @@ async def test_tokens_are_read_again_at_sighup(house: House) -> None:
     assert sentence in node.output
     await node.stop()
     assert_silent(house)
+
+
+@ensure_deferred
+async def test_what_was_made_for_a_token_ends_with_it(house: House) -> None:
+    """A stream that is open, and an answer that is remembered, when the token counts no more."""
+    path = token_file(house, f"write {WRITE}", f"read {READ}")
+    node = await house.node("n", options=["--token-file", str(path)]).start()
+    assert node.process is not None
+    head = f"HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {READ}\r\n\r\n".encode()
+    stream = await connect(node.host, HTTP_PORT, b"GET /v1/watch " + head)
+    await stream.until(lambda raw: b"data: " in raw.received, 5)
+    reader = await connect(node.host, HTTP_PORT)
+    for _ in range(5):
+        reader.received = b""
+        reader.send(b"GET /get " + head)
+        await reader.until(lambda raw: b"200 OK" in raw.received and raw.received.endswith(b"42"), 5)
+    assert (await node.call("GET", "/v1/status", headers=bearer(WRITE))).json()["http"]["requests_remembered"]
+    path.write_text(f"write {WRITE}\nread {OTHER}\n")
+    node.process.signal("HUP")
+    await stream.until(lambda raw: raw.received.endswith(b"0\r\n\r\n"), 5)
+    reader.send(b"GET /get " + head)
+    await reader.until(lambda raw: b"401 Unauthorized" in raw.received, 5)
+    for raw in (stream, reader):
+        raw.abort()
 
 
 @ensure_deferred
