@@ -96,6 +96,7 @@ class Broadcaster(Service):
         """Fires when no exchange is under way any more and no delayed call is left."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._spread.wake = lambda: None
+        self._spread.give_up_confirming()
         if self._rounds.running:
             self._rounds.stop()
         for call in (self._pumping, self._timer):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from onevalue.errors import RemoteProtocolError
 from onevalue.store import ORIGIN_LENGTH_MAX, State, generation_of, is_text, state_from_json
 from onevalue.types import Generation
-from onevalue.values import VALUE_DEPTH_MAX, VALUE_SIZE_MAX, Value, canonical, parse_json
+from onevalue.values import VALUE_DEPTH_MAX, VALUE_SIZE_MAX, Value, canonical, object_text, parse_json
 
 STATEMENT_SIZE_MAX = VALUE_SIZE_MAX + 8 * 1024
 """Bytes of JSON of one statement or answer, above which it is not read."""
@@ -61,12 +61,12 @@ def state_told(state: State, *, whole: bool) -> tuple[State | None, str]:
 
 def encode_statement(statement: Statement) -> bytes:
     """The JSON body of a request."""
-    return canonical(_to_json(statement))
+    return object_text(_members(statement))
 
 
 def encode_answer(statement: Statement, *, changed: bool, refused: str | None) -> bytes:
     """The JSON body of an answer: the own statement, and what became of the other's."""
-    return canonical({**_to_json(statement), "changed": changed, "refused": refused})
+    return object_text({**_members(statement), "changed": canonical(changed), "refused": canonical(refused)})
 
 
 def decode_statement(body: bytes) -> Statement:
@@ -102,10 +102,11 @@ def load_json(body: bytes, what: str) -> Value:
     try:
         return parse_json(body, _DEPTH_MAX)
     except RemoteProtocolError as error:
-        raise RemoteProtocolError(f"{what} is JSON: {error}") from None
+        raise RemoteProtocolError(f"{what} must be JSON: {error}") from None
 
 
-def _to_json(statement: Statement) -> dict[str, Value]:
-    told: dict[str, Value] = {"name": statement.name, "learning": statement.learning}
-    told |= {"tag": statement.named} if statement.state is None else {"state": statement.state.to_json()}
-    return told | {key: True for key in ("confirm", "durable") if getattr(statement, key)}
+def _members(statement: Statement) -> dict[str, bytes]:
+    """The members of the object, by their canonical texts."""
+    told = {"name": canonical(statement.name), "learning": canonical(statement.learning)}
+    told |= {"tag": canonical(statement.named)} if statement.state is None else {"state": statement.state.json}
+    return told | {key: b"true" for key in ("confirm", "durable") if getattr(statement, key)}

@@ -4,7 +4,7 @@ A thin shell, without decisions: what is said is `exchange`'s form, who is asked
 what a node does with an answer. `answer_statement` and `understand_answer` know no HTTP: the simulator calls them too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -34,12 +34,12 @@ from zope.interface import implementer
 from onevalue.certificates import Authorities
 from onevalue.errors import RemoteProtocolError, UndecipherableError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_answer, encode_statement
+from onevalue.journal_interface import IJournal
 from onevalue.loglines import shown
 from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
 from onevalue.spread.core import Exchange
-from onevalue.store import State
 
 
 def quiet_client(
@@ -150,7 +150,7 @@ def _raise_reason(failure: Failure) -> None:
 def answer_statement(
     spread: Spread,
     signer: Signer,
-    when_durable: Callable[[State], "Deferred[None]"],
+    journal: IJournal,
     nonce: str | None,
     signature: str | None,
     body: bytes,
@@ -158,7 +158,7 @@ def answer_statement(
 ) -> "Deferred[tuple[bytes, dict[str, str]]]":
     """Fires with what this node answers to a statement that another pushed: the body, and the headers that sign it.
 
-    At once, unless the other wants to hear when what this node now holds is durable.
+    At once, unless the other wants to hear when what this node now holds is durable, and the disk takes it.
 
     Raises:
         UndecipherableError: it should be signed by one of this cluster, and is not; nothing changed.
@@ -169,14 +169,15 @@ def answer_statement(
     outcome = spread.receive_statement(statement, now)
     held = spread.held
 
-    def answer(*, durable: bool) -> tuple[bytes, dict[str, str]]:
+    def answer(_: object = None) -> tuple[bytes, dict[str, str]]:
+        durable = statement.confirm and journal.durable is not None and held <= journal.durable
         told = spread.answer_to(statement, held, durable=durable)
         encoded = encode_answer(told, changed=outcome.changed, refused=outcome.refused)
         return encoded, signer.answer(nonce, encoded)
 
-    if not statement.confirm:
-        return succeed(answer(durable=False))
-    return when_durable(held).addCallbacks(lambda _: answer(durable=True), lambda _: answer(durable=False))
+    if not statement.confirm or outcome.refused is not None or journal.trouble is not None:
+        return succeed(answer())
+    return journal.when_durable(held).addBoth(answer)  # if that fails, it is not durable
 
 
 def understand_answer(

@@ -40,7 +40,10 @@ PEERS_MAX = 1000
 """Known peers that are kept; the rest of a longer list is left out."""
 
 WAL_PAGES = 256
-"""Pages (4 KiB) of write-ahead log after which SQLite moves them into the file; the log seldom grows above 1 MiB."""
+"""Pages (4 KiB) of write-ahead log after which SQLite moves them into the file."""
+
+LOG_SIZE_MAX = 1024 * 1024
+"""Bytes to which the log is cut when it begins anew; one transaction of many large values may make it longer."""
 
 BUSY_TIMEOUT_S = 2.0
 """How long to wait for somebody who looks into the file with another program."""
@@ -193,6 +196,7 @@ def configure(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+        connection.execute(f"PRAGMA journal_size_limit={LOG_SIZE_MAX}")
         connection.execute("PRAGMA temp_store=MEMORY")
     except sqlite3.Error:
         connection.close()
@@ -222,15 +226,15 @@ def write(
     """
     connection.rollback()  # without effect, unless the rollback of a failed transaction failed too
     connection.execute("BEGIN IMMEDIATE")
-    before = current = _read_current(connection)
+    current: State | None = None
     for entry in entries:
-        if current is None or current < entry.state:
+        if current < entry.state if current is not None else _is_above_current(connection, entry.state):
             current = entry.state
             connection.execute(
                 "INSERT INTO history (generation, value, origin, time, tag, source) VALUES (?, ?, ?, ?, ?, ?)",
                 (*_row(current), entry.source.value),
             )
-    if current is not None and current is not before:
+    if current is not None:
         connection.execute("INSERT OR REPLACE INTO current VALUES (1, ?, ?, ?, ?, ?)", _row(current))
     # In each transaction: the node before may have kept more.
     connection.execute("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?", (history_max,))
@@ -354,6 +358,15 @@ def _read(connection: sqlite3.Connection) -> Contents:
 def _read_current(connection: sqlite3.Connection) -> State | None:
     row = connection.execute("SELECT generation, value, origin, time, tag FROM current").fetchone()
     return _state(row) if row else None
+
+
+def _is_above_current(connection: sqlite3.Connection, state: State) -> bool:
+    """The state is above that in the file, if there is one. A large value is looked at only if it must be."""
+    row = connection.execute("SELECT generation FROM current").fetchone()
+    if row is not None and row[0] == state.generation:
+        found = _read_current(connection)
+        return found is None or found < state
+    return row is None or row[0] < state.generation
 
 
 def _row(state: State) -> tuple[int, str, bytes, float, str]:

@@ -26,7 +26,7 @@ from onevalue.errors import (
     WriteRefusedError,
 )
 from onevalue.types import Generation
-from onevalue.values import VALUE_SIZE_MAX, Value, canonical, is_integer
+from onevalue.values import VALUE_DEPTH_MAX, VALUE_SIZE_MAX, Value, canonical, is_deeper, is_integer, object_text
 
 GENERATION_MAX = Generation(2**63 - 1)
 ORIGIN_LENGTH_MAX = 256
@@ -34,8 +34,8 @@ ORIGIN_LENGTH_MAX = 256
 WAITING_WRITES_MAX = 4096
 """Own writes that wait for the journal."""
 
-WAITING_SIZE_MAX = 32 * 1024 * 1024
-"""Bytes of canonical JSON of these; each of them may stand in memory some times over."""
+WAITING_SIZE_MAX = 8 * 1024 * 1024
+"""Bytes of canonical JSON of these. In memory a value may take more than twenty times as many: it may be all arrays."""
 
 _TAG = re.compile(r"(0|[1-9][0-9]{0,18})-[0-9a-f]{16}")
 
@@ -67,6 +67,24 @@ class State:
     def text(self) -> bytes:
         """The canonical JSON of the value."""
         return canonical(self.value)
+
+    @property
+    def json(self) -> bytes:
+        """The canonical text of `to_json`; that of the value is not made anew."""
+        return object_text(
+            {
+                "generation": b"%d" % self.generation,
+                "origin": canonical(self.origin),
+                "time": canonical(self.time),
+                "value": self.text,
+            }
+        )
+
+    def numbered(self, generation: Generation) -> "State":
+        """The same write at another generation."""
+        state = replace(self, generation=generation)
+        state.__dict__["text"] = self.text  # a cached property: what is known of the value stays known
+        return state
 
     @property
     def is_integer(self) -> bool:
@@ -116,6 +134,8 @@ def state_from_json(obj: object) -> State:
     state = State(Generation(generation), value, origin, float(time))
     if len(state.text) > VALUE_SIZE_MAX:
         raise TooLargeError(f"a value has at most {VALUE_SIZE_MAX} bytes of canonical JSON, not {len(state.text)}")
+    if is_deeper(state.text, VALUE_DEPTH_MAX):
+        raise RemoteProtocolError(f"a value has at most {VALUE_DEPTH_MAX} arrays and objects in each other")
     return state
 
 
@@ -351,7 +371,7 @@ class Store:
                 write.error = ExhaustedError("the generation is the largest that there is")
                 lost.append(write)
             else:
-                upon = write.state = replace(write.state, generation=Generation(upon.generation + 1))
+                upon = write.state = write.state.numbered(Generation(upon.generation + 1))
                 write.in_flight = False
                 kept.append(write)
         self._wait(kept)

@@ -1,10 +1,13 @@
 """What a value is: any JSON value within bounds, its one canonical text, and the strict reading of JSON.
 
 Strict: what two readers could take for two different things is refused (RFC 8259, 4 and 6; RFC 7493, I-JSON): members
-of one name, NaN and infinities, numbers that would change, halves of surrogate pairs. It must not know states.
+of one name, NaN and infinities, numbers beyond 64 bits, halves of surrogate pairs. It must not know states.
 """
 
 import json
+import re
+from collections.abc import Mapping
+from itertools import accumulate
 from math import isfinite
 from typing import NoReturn, TypeAlias
 
@@ -25,12 +28,31 @@ VALUE_SIZE_DEFAULT = 64 * 1024
 VALUE_DEPTH_MAX = 64
 """How deep arrays and objects may stand in each other."""
 
+NAME_SHOWN_MAX = 40
+"""Characters of a member's name that an error quotes."""
+
 _INTEGER_LENGTH_MAX = 20  # digits and sign of 64 bits
+_TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_NO_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}")
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 def canonical(value: Value) -> bytes:
     """The one JSON text of a value: sorted keys, no white space, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def object_text(members: Mapping[str, bytes]) -> bytes:
+    """The canonical text of an object, by the canonical texts of its members: none of them is made anew."""
+    return b"{" + b",".join(canonical(name) + b":" + members[name] for name in sorted(members)) + b"}"
+
+
+def is_deeper(text: bytes, depth_max: int) -> bool:
+    """More than so many arrays and objects stand in each other in a JSON text. Quick, and never recursive."""
+    if text.count(b"[") + text.count(b"{") <= depth_max:
+        return False
+    brackets = _TEXTS.sub(b"", text).translate(None, _NO_BRACKETS)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > depth_max
 
 
 def is_integer(value: object) -> bool:
@@ -44,6 +66,8 @@ def parse_json(text: bytes, depth_max: int = VALUE_DEPTH_MAX) -> Value:
     Raises:
         RemoteProtocolError: it is not strict JSON, or more than `depth_max` deep; the message says what is wrong.
     """
+    if is_deeper(text, depth_max):
+        raise RemoteProtocolError(f"JSON more than {depth_max} deep")
     try:
         value: Value = _DECODER.decode(text.decode())
         if b"\\u" in text:
@@ -54,11 +78,8 @@ def parse_json(text: bytes, depth_max: int = VALUE_DEPTH_MAX) -> Value:
         raise RemoteProtocolError("not JSON: half a surrogate pair") from None
     except json.JSONDecodeError as error:
         raise RemoteProtocolError(f"not JSON: {error.msg} at character {error.pos}") from None
-    except RecursionError:
+    except RecursionError:  # in a text that is no JSON, brackets may hide
         raise RemoteProtocolError(f"JSON more than {depth_max} deep") from None
-    # Only what has so many brackets can be so deep.
-    if text.count(b"[") + text.count(b"{") > depth_max and _depth(value) > depth_max:
-        raise RemoteProtocolError(f"JSON more than {depth_max} deep")
     return value
 
 
@@ -78,27 +99,13 @@ def parse_value(text: bytes, size_max: int) -> Value:
     return value
 
 
-def _depth(value: Value) -> int:
-    """How many arrays and objects stand in each other, 0 for none."""
-    depth, level = 0, [value]
-    while True:
-        inner = [item for each in level if isinstance(each, list | dict) for item in _items(each)]
-        if not any(isinstance(each, list | dict) for each in level):
-            return depth
-        depth, level = depth + 1, inner
-
-
-def _items(value: "list[Value] | dict[str, Value]") -> "list[Value]":
-    return value if isinstance(value, list) else list(value.values())
-
-
 def _object(pairs: list[tuple[str, Value]]) -> dict[str, Value]:
     found = dict(pairs)
     if len(found) < len(pairs):
         seen: dict[str, None] = {}
         for name, _ in pairs:
             if name in seen:
-                raise RemoteProtocolError(f"not strict JSON: an object has {json.dumps(name)} twice")
+                raise RemoteProtocolError(f"not strict JSON: an object has {json.dumps(name[:NAME_SHOWN_MAX])} twice")
             seen[name] = None
     return found
 

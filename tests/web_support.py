@@ -41,28 +41,41 @@ def logged_errors(test: SynchronousTestCase, *kinds: type[Exception]) -> list[Fa
     return test.flushLoggedErrors(*kinds)  # type: ignore[no-any-return]  # Twisted has no types here
 
 
+class KeepingJournal(NullJournal):
+    """Keeps what is written while the test runs."""
+
+    def append(self, states: Sequence[State], source: Source) -> Deferred[None]:
+        """See IJournal."""
+        self.durable = max([*states, *([] if self.durable is None else [self.durable])])
+        return super().append(states, source)
+
+
 class SlowJournal(NullJournal):
     """Keeps nothing; commits end when, and as, the test says."""
 
     def __init__(self) -> None:
         self.commits: list[Deferred[None]] = []
-        self.waits: list[Deferred[None]] = []
+        self.waits: list[tuple[State, Deferred[None]]] = []
 
     def append(self, states: Sequence[State], source: Source) -> Deferred[None]:  # noqa: ARG002  # nothing is kept
         """See IJournal."""
         self.commits.append(Deferred())
         return self.commits[-1]
 
-    def when_durable(self, state: State) -> Deferred[None]:  # noqa: ARG002  # likewise
+    def when_durable(self, state: State) -> Deferred[None]:
         """See IJournal."""
-        self.waits.append(Deferred())
-        return self.waits[-1]
+        self.waits.append((state, Deferred()))
+        return self.waits[-1][1]
 
     def end_waits(self, trouble: str | None = None) -> None:
         """All who wait know that it is durable, or why it is not."""
         waits, self.waits = self.waits, []
-        for wait in waits:
-            wait.callback(None) if trouble is None else wait.errback(JournalError(trouble))
+        for state, wait in waits:
+            if trouble is None:
+                self.durable = state
+                wait.callback(None)
+            else:
+                wait.errback(JournalError(trouble))
 
 
 @dataclass(frozen=True)

@@ -265,9 +265,7 @@ def _notify(
     """As `web.original` answers POST /notify."""
     nonce, signature = headers.get(NONCE_HEADER), headers.get(SIGNATURE_HEADER)
     try:
-        answering = answer_statement(
-            parts.spread, signer, journal.when_durable, nonce, signature, body, clock.seconds()
-        )
+        answering = answer_statement(parts.spread, signer, journal, nonce, signature, body, clock.seconds())
     except UndecipherableError:
         return succeed((403, {}, b""))
     return answering.addCallback(lambda answer: (200, answer[1], answer[0]))

@@ -13,7 +13,7 @@ from onevalue.spread.contacts import Contact
 from onevalue.store import State
 from onevalue.types import Generation, Rng
 
-CONFIRMATIONS_MAX = 1024
+CONFIRMATIONS_MAX = 256
 """Writes that wait for others at the same time."""
 
 PARALLEL_MAX = 16
@@ -45,20 +45,21 @@ class Confirmed:
 
 @dataclass(eq=False)
 class _Waiting:
-    """A write that waits: `names` are the members that count, None: all."""
+    """A write that waits: `names` are the members that count, None: all; `here` is 1 if this node counts, too."""
 
     state: State
     needed: int
-    names: tuple[str, ...] | None
+    names: dict[str, None] | None
     until: float
     done: Callable[[Confirmed], None]
+    here: int
     held: dict[str, None] = field(default_factory=dict)
     superseded_by: State | None = None
     winner: State | None = None
 
     def missing(self) -> int:
         """How many more are wanted."""
-        return self.needed - 1 - len(self.held)
+        return self.needed - self.here - len(self.held)
 
     @property
     def is_over(self) -> bool:
@@ -78,7 +79,7 @@ class _Waiting:
 
     def result(self) -> Confirmed:
         """As it stands now."""
-        return Confirmed(1 + len(self.held), self.needed, self.superseded_by, self.winner)
+        return Confirmed(self.here + len(self.held), self.needed, self.superseded_by, self.winner)
 
 
 class Confirming:
@@ -87,7 +88,7 @@ class Confirming:
     def __init__(self, rng: Rng) -> None:
         self._rng = rng
         self._waiting: list[_Waiting] = []
-        self._asked: dict[str, None] = {}
+        self._asked: dict[str, Generation] = {}  # with the generation that each was told
         self._not_before: dict[str, float] = {}
 
     @property
@@ -108,6 +109,7 @@ class Confirming:
         until: float,
         current: State,
         done: Callable[[Confirmed], None],
+        here: int = 1,
     ) -> None:
         """`done` is called once: when `needed` hold `state`, this node counted; when another won; or at `until`.
 
@@ -118,13 +120,14 @@ class Confirming:
             until: seconds of now.
             current: what this node holds by now.
             done: must not raise.
+            here: 1 if this node holds it durably, else 0.
 
         Raises:
             BusyError: CONFIRMATIONS_MAX writes wait already; `done` is not called.
         """
         if self.full:
             raise BusyError(f"{CONFIRMATIONS_MAX} writes wait for confirmation already")
-        waiting = _Waiting(state, needed, None if names is None else tuple(names), until, done)
+        waiting = _Waiting(state, needed, None if names is None else dict.fromkeys(names), until, done, here)
         waiting.sees(current)
         self._waiting.append(waiting)
         self._finish()
@@ -135,8 +138,8 @@ class Confirming:
             waiting.sees(current)
         self._finish()
 
-    def whom_to_ask(self, idle: Sequence[Contact], now: float) -> list[Contact]:
-        """Whom of these, none of whom is being asked, to ask now."""
+    def whom_to_ask(self, idle: Sequence[Contact], told: Generation, now: float) -> list[Contact]:
+        """Whom of these, none of whom is being asked, to ask now; they will be told the state of this generation."""
         self._not_before = {name: at for name, at in self._not_before.items() if at > now and self._waiting}
         wanted = max((waiting.missing() for waiting in self._waiting), default=0)
         room = min(PARALLEL_MAX, wanted + SPARE) - len(self._asked)
@@ -146,7 +149,7 @@ class Confirming:
         some = (c for part in (idle[start:], idle[:start]) for c in part if self._helps(c.name))
         chosen = list(islice(some, room))
         for contact in chosen:
-            self._asked[contact.name] = None
+            self._asked[contact.name] = told
         return chosen
 
     def holds(self, name: str, tag: str, generation: Generation, state: State | None) -> None:
@@ -160,8 +163,9 @@ class Confirming:
 
     def ended(self, name: str, now: float) -> None:
         """The exchange with this member is over, whatever came of it."""
-        if self._asked.pop(name, self) is not self and self._helps(name):
-            self._not_before[name] = now + PAUSE_S  # it could help still, so it did not
+        told = self._asked.pop(name, None)
+        if told is not None and any(each.counts(name) and each.state.generation <= told for each in self._waiting):
+            self._not_before[name] = now + PAUSE_S  # it could have helped, and did not
 
     def _helps(self, name: str) -> bool:
         return name not in self._not_before and any(waiting.counts(name) for waiting in self._waiting)

@@ -84,6 +84,10 @@ class Contacts:
         """The other members that are our own nodes, by their tag, also those that say that they cannot be asked."""
         return [m.name for m in self._seen.values() if m.name != self._name and HTTP_TAG in m.tags and m.is_present]
 
+    def knows(self, name: str) -> bool:
+        """A member of this name can be asked."""
+        return name in self._contacts
+
     @property
     def originals(self) -> int:
         """How many members answer as the original program does."""

@@ -11,6 +11,7 @@ travels; it has no clock, no socket, no Twisted.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 
 from onevalue.config import SpreadSettings
 from onevalue.errors import RemoteProtocolError
@@ -18,8 +19,9 @@ from onevalue.exchange import Statement, state_told
 from onevalue.member import Member, UserEvent
 from onevalue.spread.admission import refuse_pulled, refuse_pushed
 from onevalue.spread.confirming import Confirmed, Confirming
-from onevalue.spread.contacts import Contact, Contacts
+from onevalue.spread.contacts import Contact, Contacts, contact_of
 from onevalue.spread.fetching import Fetching
+from onevalue.spread.holdings import Holdings
 from onevalue.spread.learning import Learning
 from onevalue.spread.outgoing import Outgoing, Rumour
 from onevalue.spread.rumour import EVENT_NAME, Announced, decode_event
@@ -62,6 +64,7 @@ class Exchange:
     contact: Contact
     source: Source
     confirm: bool = False
+    told: str = ""  # the tag of what we held when it began
 
 
 class Spread:
@@ -87,6 +90,7 @@ class Spread:
         self._ties = TieWatch(settings.tie_patience_s)
         self._fetching = Fetching(rng)
         self._confirming = Confirming(rng)
+        self._holdings = Holdings()
         self._wanted: list[Exchange] = []
         self._questions: dict[str, None] = {}  # members of whom learning asks now
         self._next_pull = 0.0
@@ -115,8 +119,11 @@ class Spread:
         return Statement(self.name, self.learning, *state_told(self._store.current, whole=whole))
 
     def statement_for(self, exchange: Exchange) -> Statement:
-        """What this node says in an exchange that it begins."""
-        return replace(self.statement(whole=exchange.confirm), confirm=exchange.confirm)
+        """What this node says in an exchange that it begins: a large value in full if the member lacks it."""
+        name, current = exchange.contact.name, self._store.current
+        wanted = exchange.confirm or self._holdings.lacks(name, current)
+        whole = wanted and not self._holdings.has(name, current)
+        return replace(self.statement(whole=whole), confirm=exchange.confirm)
 
     @property
     def held(self) -> State:
@@ -132,6 +139,8 @@ class Spread:
             durable: it is on the disk here, and the other has asked for that.
         """
         lacks = statement.generation <= held.generation and statement.tag != held.tag
+        if self._contacts.knows(statement.name):
+            self._holdings.answered(statement.name, held.tag if lacks else statement.tag, held.tag)
         return Statement(self.name, self.learning, *state_told(held, whole=lacks), durable=durable)
 
     def answer_query(self, payload: bytes) -> bytes:  # noqa: ARG002  # nothing is asked but the state
@@ -141,7 +150,9 @@ class Spread:
         """
         state = self._store.current
         told: dict[str, Value] = {"generation": state.generation, "learning": self.learning, "tag": state.tag}
-        parts: list[dict[str, Value]] = [{"origin": state.origin, "time": state.time}, {"value": state.value}]
+        parts: list[dict[str, Value]] = [{"origin": state.origin, "time": state.time}]
+        if len(state.text) <= QUERY_ANSWER_SIZE_MAX:
+            parts.append({"value": state.value})
         for more in parts:
             if len(canonical({**told, **more})) <= QUERY_ANSWER_SIZE_MAX:
                 told |= more
@@ -166,6 +177,7 @@ class Spread:
         was_alone = not self._contacts.tagged()
         self._members = members
         self._contacts.update(members)
+        self._holdings.keep([contact.name for contact in self._contacts.tagged()])
         if was_alone and not self.learning:
             for contact in self._contacts.tagged()[:1]:
                 self._want(contact, Source.JOIN)
@@ -227,7 +239,12 @@ class Spread:
         if statement is None:
             self._contacts.confirm_original(contact)
         elif refuse_pulled(statement.generation) is None:
+            was_sent_whole = self._holdings.lacks(contact.name, self._store.current)
+            self._holdings.answered(contact.name, statement.tag, exchange.told)
             self._learn(statement, Source.JOIN if self.learning else exchange.source, contact, now)
+            lacks = self._holdings.lacks(contact.name, self._store.current)
+            if lacks and not was_sent_whole and self._cannot_be_asked():
+                self._want(contact, exchange.source)  # it could not come for it
         else:
             self.counters["states_refused"] += 1
             self._learning.failed(contact, now)  # what it knows has not reached us
@@ -242,7 +259,14 @@ class Spread:
         self._over(exchange.contact, None, now)
 
     def confirm(
-        self, state: State, needed: int, *, by_all: bool, until: float, done: Callable[[Confirmed], None]
+        self,
+        state: State,
+        needed: int,
+        *,
+        by_all: bool,
+        until: float,
+        done: Callable[[Confirmed], None],
+        durable: bool = True,
     ) -> None:
         """Other members are asked to hold an own write durably; see `confirming.Confirming.begin`.
 
@@ -252,14 +276,20 @@ class Spread:
             by_all: all of our own nodes that are members now must hold it.
             until: seconds of now.
             done: told once.
+            durable: this node holds it durably; without a journal it does not count.
 
         Raises:
             BusyError: too many writes wait for that; nothing was asked.
         """
         names = self._contacts.own_names() if by_all else None
         needed = needed if names is None else 1 + len(names)
-        self._confirming.begin(state, needed, names, until, self._store.current, done)
+        here = 1 if durable else 0
+        self._confirming.begin(state, needed, names, until, self._store.current, done, here)
         self.wake()
+
+    def give_up_confirming(self) -> None:
+        """This node stops: whoever waits for others hears how far they are."""
+        self._confirming.expire(inf)
 
     @property
     def confirms(self) -> bool:
@@ -279,7 +309,7 @@ class Spread:
         """What was due at `now` has been decided; pull the outputs. Does not call `wake`."""
         self._settle(now)
         self._confirming.expire(now)
-        for contact in self._confirming.whom_to_ask(self._idle(), now):
+        for contact in self._confirming.whom_to_ask(self._idle(), self._store.current.generation, now):
             self._want(contact, Source.ANTI_ENTROPY, confirm=True)
         fetch = self._fetching.whom_to_ask(self._idle(), now)
         if fetch is not None:
@@ -305,7 +335,7 @@ class Spread:
                     self._end(exchange)
             wanted = [exchange for exchange in wanted if not exchange.contact.original]
         self.counters["exchanges"] += len(wanted)
-        return wanted
+        return [replace(exchange, told=self._store.current.tag) for exchange in wanted]
 
     def rumours_to_send(self, now: float) -> list[Rumour]:
         """Value events to send now."""
@@ -341,8 +371,12 @@ class Spread:
         else:
             self._hear_of(statement.tag, [contact.name], source, now)
         self._learning.answered(contact, learning=statement.learning, now=now)
-        if statement.durable:
+        if statement.durable and statement.name == contact.name:  # another may live there by now, or we ourselves
             self._confirming.holds(contact.name, statement.tag, statement.generation, statement.state)
+
+    def _cannot_be_asked(self) -> bool:
+        """The others cannot reach this node over HTTP, as it says itself."""
+        return any(member.name == self.name and contact_of(member) is None for member in self._members)
 
     def _over(self, contact: Contact, tag: str | None, now: float) -> None:
         """An exchange is over; the member holds the state with this tag, None if that is not known."""

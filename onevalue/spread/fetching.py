@@ -25,6 +25,9 @@ ATTEMPTS_MAX = 12
 """Members that are asked for one state. After that anti-entropy brings it."""
 
 
+GIVE_UP_S = 30.0
+"""So long nobody is asked again for a state that nobody had; those who hold it and see that we do not, send it."""
+
 HOLDERS_MAX = 8
 """Members that are remembered to hold it, to be asked first."""
 
@@ -47,37 +50,46 @@ class Fetching:
     def __init__(self, rng: Rng) -> None:
         self._rng = rng
         self._wanted: _Wanted | None = None
+        self._rival: _Wanted | None = None  # another of the same generation: which is larger, nobody can tell yet
         self._asked: str | None = None  # the member that is asked now
         self._compared = ""  # the last tag that was fetched: it may have lost against ours, and is no news
+        self._given_up = ""  # the last tag that nobody had
+        self._given_up_until = 0.0
 
     @property
     def deadline(self) -> float | None:
         """When somebody is to be asked, in seconds of now; None: nothing is wanted, or an answer must come first."""
         return None if self._wanted is None or self._asked is not None else self._wanted.next_at
 
-    @property
-    def wanted(self) -> str | None:
-        """The tag that is wanted."""
-        return None if self._wanted is None else self._wanted.tag
-
     def heard(self, tag: str, holders: Sequence[str], source: Source, current: State, members: int, now: float) -> bool:
-        """Somebody holds the state with this tag. True if it may be above ours and above what is wanted already."""
+        """Somebody holds the state with this tag. True if that is news, and the state may be above all others."""
         generation = generation_of(tag)
         if generation < current.generation or tag in {current.tag, self._compared}:
             return False
-        if self._wanted is not None and generation <= self._wanted.generation:
-            if tag == self._wanted.tag and len(self._wanted.holders) < HOLDERS_MAX:
-                self._wanted.holders += [name for name in holders[:1] if name not in self._wanted.holders]
+        if tag == self._given_up and now < self._given_up_until:
+            return False
+        for known in (self._wanted, self._rival):
+            if known is not None and known.tag == tag:
+                known.holders += [name for name in holders[:1] if name not in known.holders][
+                    : HOLDERS_MAX - len(known.holders)
+                ]
+                return False
+        if self._wanted is not None and generation < self._wanted.generation:
             return False
         wait_s = self._rng.uniform(0.0, min(WAIT_MAX_S, SPACING_S * members))
         first = list(dict.fromkeys(name for name in holders if name))
-        self._wanted = _Wanted(tag, generation, source, first, now + wait_s)
+        news = _Wanted(tag, generation, source, first, now + wait_s)
+        if self._wanted is not None and generation == self._wanted.generation:
+            self._rival = news
+        else:
+            self._wanted, self._rival = news, None
         return True
 
     def holds_now(self, current: State) -> None:
         """This node holds `current` now: what is not above it is not wanted any more."""
-        wanted = self._wanted
-        if wanted is not None and (wanted.generation < current.generation or wanted.tag == current.tag):
+        if self._wanted is not None and self._is_over(self._wanted, current):
+            self._wanted, self._rival = self._rival, None
+        if self._wanted is not None and self._is_over(self._wanted, current):
             self._wanted = None
 
     def whom_to_ask(self, idle: Sequence[Contact], now: float) -> tuple[Contact, Source] | None:
@@ -86,8 +98,9 @@ class Fetching:
         if wanted is None or self._asked is not None or now < wanted.next_at:
             return None
         if wanted.attempts >= ATTEMPTS_MAX:
-            self._wanted = None
-            return None
+            self._given_up, self._given_up_until = wanted.tag, now + GIVE_UP_S
+            self._wanted, self._rival = self._rival, None
+            return self.whom_to_ask(idle, now)
         wanted.attempts += 1
         wanted.next_at = now + PAUSE_S
         contact = self._choose(wanted, idle)
@@ -102,11 +115,15 @@ class Fetching:
             return
         self._asked = None
         wanted = self._wanted
-        if wanted is None:
-            return
-        wanted.next_at = now + PAUSE_S
-        if tag == wanted.tag:  # it is here, whichever of the two is above the other
-            self._wanted, self._compared = None, wanted.tag
+        if wanted is not None and tag == wanted.tag:  # it is here, whichever of the two is above the other
+            self._compared = wanted.tag
+            self._wanted, self._rival = self._rival, None
+        elif wanted is not None:
+            wanted.next_at = now + PAUSE_S
+
+    @staticmethod
+    def _is_over(wanted: _Wanted, current: State) -> bool:
+        return wanted.generation < current.generation or wanted.tag == current.tag
 
     def _choose(self, wanted: _Wanted, idle: Sequence[Contact]) -> Contact | None:
         while wanted.holders:

@@ -52,9 +52,8 @@ def encode_event(state: State) -> bytes:
 
     The state, or where its value is too large for that, {"tag", "origin", "time"}: who hears it fetches the state.
     """
-    payload = canonical(state.to_json())
-    if len(payload) <= OWN_EVENT_SIZE_MAX:
-        return payload
+    if len(state.text) <= OWN_EVENT_SIZE_MAX and len(state.json) <= OWN_EVENT_SIZE_MAX:
+        return state.json
     return canonical({"tag": state.tag, "origin": state.origin, "time": state.time})
 
 

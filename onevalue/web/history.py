@@ -4,7 +4,6 @@ An answer may have megabytes: it is encoded and sent in pieces, no faster than i
 under way at once. It must not know how the history is kept.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 
 from klein import Klein
@@ -20,7 +19,7 @@ from onevalue.web.answers import JSON
 from onevalue.web.context import Context
 from onevalue.web.parameters import integer
 from onevalue.web.problems import ProblemError
-from onevalue.web.states import state_json
+from onevalue.web.states import state_text
 
 HISTORY_LIMIT_DEFAULT = 100
 """Entries of an answer to a client that names no limit."""
@@ -32,7 +31,7 @@ No larger than what the journal reads: no entry is shorter in the answer than it
 reading that ended early is always one that leaves something out, and says so.
 """
 
-HISTORY_ANSWERS_MAX = 8
+HISTORY_ANSWERS_MAX = 3
 """Answers that are being made or sent, since each may hold HISTORY_ANSWER_SIZE_MAX; one more is refused."""
 
 PIECE_SIZE = 64 * 1024
@@ -130,4 +129,4 @@ def _pieces(entries: Sequence[HistoryEntry], history_max: int) -> Iterator[bytes
 
 def _entry(entry: HistoryEntry) -> bytes:
     state = entry.state
-    return json.dumps({**state_json(state), "source": entry.source.value}, allow_nan=False).encode()
+    return state_text(state, {"source": entry.source.value})

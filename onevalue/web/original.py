@@ -17,12 +17,13 @@ from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER
 from onevalue.store import GENERATION_MAX, ORIGIN_LENGTH_MAX, State
 from onevalue.types import Generation
 from onevalue.values import VALUE_MAX, VALUE_MIN
-from onevalue.web.answers import answer_json, answer_json_bytes, answer_text
+from onevalue.web.answers import answer_json_bytes, answer_text
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.integers import parse_integer
 from onevalue.web.problems import ProblemError
 from onevalue.web.remembered import may_be_remembered
+from onevalue.web.states import state_text
 
 PUSHED_GENERATION_MAX = GENERATION_MAX - 1
 """The largest generation of a legacy notify: the largest of all would leave no room for another write."""
@@ -73,8 +74,8 @@ class OriginalRoutes:
                 generation=state.generation,
                 notifier=notifier,
             )
-        current = self._context.store.current.to_json()
-        return answer_json(request, {**current, "changed": outcome.changed, "refused": outcome.refused})
+        told = {"changed": outcome.changed, "refused": outcome.refused}
+        return answer_json_bytes(request, state_text(self._context.store.current, told))
 
     async def notify(self, request: IRequest) -> bytes:
         """Another of our nodes pushes its statement, and gets this node's."""
@@ -83,7 +84,7 @@ class OriginalRoutes:
         context, body = self._context, request.content.read()
         try:
             answer, headers = await answer_statement(
-                context.spread, context.signer, context.journal.when_durable, nonce, signature, body, context.now
+                context.spread, context.signer, context.journal, nonce, signature, body, context.now
             )
         except UndecipherableError as error:
             raise self._refusal(request, "statements_unauthenticated", str(error)) from None

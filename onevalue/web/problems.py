@@ -4,7 +4,6 @@ An error that somebody raised on purpose becomes its status and its message. Any
 limited rate, and the client sees only the id. It must not know which routes there are.
 """
 
-import json
 import math
 import secrets
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from onevalue.errors import (
 )
 from onevalue.store import Store
 from onevalue.web.answers import TEXT
-from onevalue.web.states import state_json
+from onevalue.web.states import object_text
 from onevalue.web.traffic import Traffic
 
 PROBLEM_JSON = b"application/problem+json"
@@ -48,7 +47,7 @@ class ProblemError(Exception):
         status: HTTP status, 400 .. 599.
         detail: what was wrong, and what to do.
         headers: of the answer, such as Allow.
-        extras: further members of the problem document.
+        extras: further members of the problem document; those that are a State as `states` has it.
     """
 
     def __init__(
@@ -71,7 +70,7 @@ def describe(path: bytes, problem: ProblemError) -> tuple[bytes, bytes]:
     if path != b"/v1" and not path.startswith(b"/v1/"):
         return TEXT, problem.detail.encode("utf-8", "replace") + b"\n"
     document = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
-    return PROBLEM_JSON, json.dumps({**document, **problem.extras}).encode()
+    return PROBLEM_JSON, object_text({**document, **problem.extras})
 
 
 def answer_problem(request: IRequest, problem: ProblemError) -> bytes:
@@ -128,7 +127,7 @@ def _problem_of(error: BaseException | None, request: IRequest, store: Store) ->
         case NotReadyError():
             return ProblemError(503, str(error), {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
         case ConflictError():
-            return ProblemError(412, str(error), extras={"current": state_json(store.current)})
+            return ProblemError(412, str(error), extras={"current": store.current})
         case MethodNotAllowed():
             allow = ", ".join(sorted(error.valid_methods or ()))
             return ProblemError(405, f"{request.method.decode()} is not for this path: use {allow}", {"Allow": allow})

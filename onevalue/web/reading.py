@@ -10,7 +10,6 @@ from onevalue.store import GENERATION_MAX, State
 from onevalue.web.context import Context
 from onevalue.web.parameters import Parameters, integer, seconds
 from onevalue.web.problems import ProblemError
-from onevalue.web.states import state_json
 
 WAIT_MAX_S = 60.0
 """A read waits at most so long. Who asks for more is told so (400), not answered sooner than it reckons with."""
@@ -59,7 +58,7 @@ def demand_generation(wish: Wish, state: State, *, stopping: bool) -> None:
     if state.generation < wish.min_generation:
         detail = f"the generation here is still {state.generation}, not {wish.min_generation}"
         detail += ", and this node is stopping; ask another" if stopping else ""
-        raise ProblemError(503 if stopping else 504, detail, extras={"current": state_json(state)})
+        raise ProblemError(503 if stopping else 504, detail, extras={"current": state})
 
 
 def _is_alone(context: Context) -> bool:

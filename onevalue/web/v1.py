@@ -12,14 +12,14 @@ from twisted.web.iweb import IRequest
 from onevalue.member import Status
 from onevalue.store import State
 from onevalue.values import Value
-from onevalue.web.answers import answer_json
+from onevalue.web.answers import answer_json, answer_json_bytes
 from onevalue.web.channel import RESPONSE_TIME_MAX_S, LimitedRequest
 from onevalue.web.conditions import are_of, tags_of
 from onevalue.web.context import Context
 from onevalue.web.freshness import ShownContact
 from onevalue.web.reading import Wish, demand_fresh, demand_generation, wish_of
 from onevalue.web.remembered import may_be_remembered
-from onevalue.web.states import quoted, state_json
+from onevalue.web.states import quoted, state_text
 from onevalue.web.traffic import Traffic
 from onevalue.web.watching import Watchers
 
@@ -54,7 +54,7 @@ class V1Routes:
             request.setResponseCode(304)
             return b""
         may_be_remembered(request)
-        return answer_json(request, {**state_json(state), "last_contact_s": self._contact.last_contact_s()})
+        return answer_json_bytes(request, state_text(state, {"last_contact_s": self._contact.last_contact_s()}))
 
     async def _read_as_wished(self, request: LimitedRequest, wish: Wish) -> bytes:
         known = tags_of(request, "If-None-Match")
@@ -100,5 +100,5 @@ class V1Routes:
 def _shown(state: State) -> dict[str, Value]:
     """The state, and the size of its value, which is null here if it is large."""
     size = len(state.text)
-    told = state_json(state) | {"value_size": size}
+    told = {**state.to_json(), "tag": state.tag, "value_size": size}
     return told if size <= STATUS_VALUE_SIZE_MAX else told | {"value": None}

@@ -5,7 +5,6 @@ state after a newer one, and changes that come quickly are told as one. It must 
 bytes reach a client.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from onevalue.store import Change, State, Store
 from onevalue.web.channel import LimitedRequest
 from onevalue.web.eventstream import HEARTBEAT, EventStream, event
 from onevalue.web.problems import ProblemError
-from onevalue.web.states import state_json
+from onevalue.web.states import state_text
 from onevalue.web.traffic import Traffic
 from onevalue.web.turns import Turns
 
@@ -171,8 +170,7 @@ class Watchers:
 
     def _event_of(self, state: State) -> bytes:
         if self._prepared is None or self._prepared[0] is not state:
-            data = json.dumps(state_json(state), allow_nan=False).encode()
-            self._prepared = state, event(state.tag, data)
+            self._prepared = state, event(state.tag, state_text(state))
         return self._prepared[1]
 
     # Heartbeats -----------------------------------------------------------------------------------------------------

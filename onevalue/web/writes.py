@@ -13,14 +13,14 @@ from onevalue.errors import BusyError
 from onevalue.spread.confirming import Confirmed
 from onevalue.store import State
 from onevalue.values import parse_value
-from onevalue.web.answers import answer_json
+from onevalue.web.answers import answer_json_bytes
 from onevalue.web.bodies import demand_json
 from onevalue.web.conditions import demanded
 from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.parameters import seconds, word_or_integer
 from onevalue.web.problems import ProblemError
-from onevalue.web.states import quoted, state_json
+from onevalue.web.states import quoted, state_text
 
 ACKS_MAX = 10_000
 """Nodes that a write may want to be held by."""
@@ -97,9 +97,10 @@ class WriteRoutes:
                 by_all=wanted.by_all,
                 until=until,
                 done=later,
+                durable=self._context.journal.durable is not None,
             )
         except BusyError as error:
-            raise ProblemError(504, f"{error}; the write stands here", extras={"written": state_json(state)}) from None
+            raise ProblemError(504, f"{error}; the write stands here", extras={"written": state}) from None
         return done
 
     @staticmethod
@@ -108,17 +109,16 @@ class WriteRoutes:
         acks = {"needed": confirmed.needed, "held": confirmed.held}
         if confirmed.winner is not None:
             detail = f"another value won generation {state.generation}: {confirmed.winner.tag}"
-            told = {"winner": state_json(confirmed.winner), "written": state_json(state)}
-            raise ProblemError(409, detail, extras=told)
+            raise ProblemError(409, detail, extras={"winner": confirmed.winner, "written": state})
         if confirmed.held < confirmed.needed:
             detail = (
                 f"{confirmed.held} of {confirmed.needed} nodes hold the write by now; it stands, and goes on spreading"
             )
-            raise ProblemError(504, detail, extras={"acks": acks, "written": state_json(state)})
+            raise ProblemError(504, detail, extras={"acks": acks, "written": state})
         above = confirmed.superseded_by
-        return {"acks": acks} | ({} if above is None else {"superseded_by": state_json(above)})
+        return {"acks": acks} | ({} if above is None else {"superseded_by": above})
 
     def _answer(self, request: IRequest, state: State, more: dict[str, object]) -> bytes:
         request.setHeader(b"ETag", quoted(state))
         last_contact_s = self._context.membership.last_contact_s()
-        return answer_json(request, {**state_json(state), "last_contact_s": last_contact_s, **more})
+        return answer_json_bytes(request, state_text(state, {"last_contact_s": last_contact_s, **more}))

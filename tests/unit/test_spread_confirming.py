@@ -154,6 +154,39 @@ class CountingTests(SynchronousTestCase):
         assert [result.held for result in desk.results] == [2, 2, 2]
         assert [result.superseded_by for result in desk.results] == [written, written, None]
 
+    def test_a_write_that_comes_while_a_member_is_asked_does_not_wait_for_a_pause(self) -> None:
+        """The member was told of the one before, and could not have confirmed more."""
+        desk = Desk([member("a")])
+        first = desk.write(7, 2)
+        second = desk.write(8, 2)
+        desk.holds("a", first)
+        assert desk.asked() == ["a"]
+        desk.holds("a", second)
+        assert [result.held for result in desk.results] == [2, 2]
+
+    def test_an_answer_in_another_name_does_not_count(self) -> None:
+        """The member has another name by now, or it is this node itself, under an old name."""
+        desk = Desk([member("a")])
+        written = desk.write(7, 2)
+        exchange = desk.node.under_way.pop("a")
+        for name in ("me", "b"):
+            said = Statement(name, learning=False, state=written, durable=True)
+            desk.node.spread.answered(exchange, said, desk.node.now)
+        assert desk.results == []
+
+    def test_who_holds_it_and_has_not_written_it_is_not_sent_it_again(self) -> None:
+        """A large value: the tag will do."""
+        desk = Desk([member("a")])
+        large = "x" * 5000
+        desk.node.write(large)
+        written = desk.node.store.current
+        desk.node.spread.confirm(written, 2, by_all=False, until=desk.node.now + 5, done=desk.results.append)
+        desk.node.turn()
+        assert desk.node.spread.statement_for(desk.node.under_way["a"]).state == written
+        desk.holds("a", written, durable=False)
+        desk.node.run(PAUSE_S)
+        assert desk.node.spread.statement_for(desk.node.under_way["a"]).state is None
+
 
 class EndTests(SynchronousTestCase):
     """It ends."""

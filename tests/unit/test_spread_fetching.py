@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.exchange import STATE_SENT_SIZE_MAX, Statement, decode_statement, encode_statement
 from onevalue.member import Member, UserEvent
-from onevalue.spread.fetching import ATTEMPTS_MAX, PAUSE_S, SPACING_S, WAIT_MAX_S
+from onevalue.spread.fetching import ATTEMPTS_MAX, GIVE_UP_S, PAUSE_S, SPACING_S, WAIT_MAX_S
 from onevalue.spread.rumour import EVENT_NAME, OWN_EVENT_SIZE_MAX, Announced, decode_event, encode_event
 from onevalue.store import Source, State
 from onevalue.types import Generation
@@ -104,6 +104,35 @@ class EventTests(SynchronousTestCase):
         assert len(node.asked) == ATTEMPTS_MAX
         assert node.spread.next_deadline() is None
 
+    def test_what_nobody_has_is_left_alone_for_a_while(self) -> None:
+        """However often it is announced; then it is tried again."""
+        node = node_with(*members(5))
+        for _ in range(4):
+            node.spread.receive_events([announcement(large(3, "gone"))], node.now)
+            for _ in range(ATTEMPTS_MAX + 2):
+                node.run(PAUSE_S)
+                for name in list(node.under_way):
+                    node.answer(name, state(0, 42))
+        assert len(node.asked) == ATTEMPTS_MAX
+        node.run(GIVE_UP_S)
+        node.spread.receive_events([announcement(large(3, "gone"))], node.now)
+        node.run(WAIT_MAX_S)
+        assert len(node.asked) > ATTEMPTS_MAX
+
+    def test_two_of_one_generation_are_both_passed_on_and_fetched(self) -> None:
+        """Nobody can tell by their tags which is the larger."""
+        node = node_with(member("a"), member("b"))
+        one, two = large(3, "a"), State(Generation(3), "z" * 2000, "b", 5.0)
+        for each, raw in ((one, b"one"), (two, b"two"), (one, b"one again")):
+            node.spread.receive_events([UserEvent(EVENT_NAME, encode_event(each), raw, relay_wanted=True)], node.now)
+            node.turn()
+        assert [rumour.raw for _, rumour in node.rumours] == [b"one", b"two"]
+        node.run(WAIT_MAX_S)
+        node.answer("a", one)
+        node.run(WAIT_MAX_S)
+        node.answer("b", two)
+        assert node.store.current == two
+
     def test_a_newer_one_takes_its_place(self) -> None:
         """And what came another way is not fetched any more."""
         node = node_with(member("a"), member("b"))
@@ -194,6 +223,46 @@ class StatementTests(SynchronousTestCase):
                         this.run(WAIT_MAX_S)
                         that.run(WAIT_MAX_S)
             assert one.store.current == two.store.current == large(3), first
+
+
+class SendingTests(SynchronousTestCase):
+    """Who cannot come for a large value is sent it."""
+
+    def sent(self, node: Node, name: str) -> bool:
+        """Whether the member that is asked now is told the whole state."""
+        said = node.spread.statement_for(node.under_way[name])
+        assert said.tag == node.store.current.tag
+        return said.state is not None
+
+    def test_at_the_next_exchange_if_it_has_not_come(self) -> None:
+        """The first one tells the tag; later ones the tag again, as soon as the member has it."""
+        node = Node(initial=large(3))
+        node.meet(member("b"))
+        for whole, held in ((False, state(0, 42)), (True, large(3)), (False, large(3))):
+            node.round()
+            assert self.sent(node, "b") is whole
+            node.answer("b", held)
+            assert not node.under_way
+
+    def test_at_once_if_this_node_cannot_be_asked(self) -> None:
+        """As its tag says; but never again and again to who does not take it."""
+        node = Node(initial=large(3))
+        node.spread.members_changed([member("b"), member("me", http="-")], node.now)
+        node.turn()
+        assert not self.sent(node, "b")
+        node.answer("b", state(0, 42))
+        assert self.sent(node, "b")
+        node.answer("b", state(0, 42))
+        assert not node.under_way
+
+    def test_what_it_fetched_it_is_not_sent(self) -> None:
+        """It has it by then."""
+        node = node_with(member("b"), initial=large(3))
+        node.round()
+        node.answer("b", state(0, 42))
+        node.spread.answer_to(Node("b", initial=state(0, 42)).spread.statement(), node.spread.held)
+        node.round()
+        assert not self.sent(node, "b")
 
 
 class OriginalTests(SynchronousTestCase):

@@ -180,7 +180,7 @@ class JsonTests(SynchronousTestCase):
         good: dict[str, object] = {"generation": 1, "value": 1, "origin": "a", "time": 1.0}
         bad: dict[str, list[object]] = {
             "generation": [True, -1, GENERATION_MAX + 1, 10**400, 1.0, "1", None, [1]],
-            "value": ["x" * VALUE_SIZE_MAX],
+            "value": ["x" * VALUE_SIZE_MAX, json.loads("[" * 65 + "]" * 65)],
             "origin": [None, 1, b"a", "x" * (ORIGIN_LENGTH_MAX + 1), "\ud800", "a\udcff"],
             "time": [None, True, "1", -1, -0.5, float("nan"), float("inf"), float("-inf"), 2**53, 10**400],
         }

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import RemoteProtocolError, TooLargeError
-from onevalue.values import VALUE_DEPTH_MAX, VALUE_MAX, VALUE_MIN, Value, canonical, parse_json, parse_value
+from onevalue.values import (
+    VALUE_DEPTH_MAX,
+    VALUE_MAX,
+    VALUE_MIN,
+    Value,
+    canonical,
+    is_deeper,
+    object_text,
+    parse_json,
+    parse_value,
+)
 from tests.strategies import LAW, values
 
 
@@ -79,6 +89,26 @@ class ReadingTests(SynchronousTestCase):
     def test_integers_and_other_numbers_stay_apart(self) -> None:
         """1 is not 1.0, and true is neither."""
         assert [type(parse_json(text)) for text in (b"1", b"1.0", b"1e0", b"true")] == [int, float, float, bool]
+
+    @LAW
+    @given(values)
+    def test_the_text_of_an_object_is_made_of_those_of_its_members(self, value: Value) -> None:
+        """In canonical form, whatever the names are."""
+        members = {"b": value, "a": [value], 'é"': None}
+        assert object_text({name: canonical(each) for name, each in members.items()}) == canonical(members)
+
+    @LAW
+    @given(values)
+    def test_depth_is_that_of_arrays_and_objects(self, value: Value) -> None:
+        """Of the text as of the value."""
+
+        def depth(each: Value) -> int:
+            inner = each.values() if isinstance(each, dict) else each if isinstance(each, list) else None
+            return 0 if inner is None else 1 + max(map(depth, inner), default=0)
+
+        assert not is_deeper(canonical(value), depth(value))
+        assert depth(value) == 0 or is_deeper(canonical(value), depth(value) - 1)
+        assert not is_deeper(b'["[[{\\"[", "[[{{"]', 1)
 
 
 class SizeTests(SynchronousTestCase):

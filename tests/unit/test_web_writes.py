@@ -3,18 +3,19 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.exchange import Statement, decode_statement, encode_statement
+from onevalue.journal import NullJournal
 from onevalue.spread.confirming import CONFIRMATIONS_MAX
 from onevalue.store import Source, State
 from onevalue.types import Generation
 from tests.spread_rig import member
-from tests.web_support import Response, SlowJournal, WebNode, Wire
+from tests.web_support import KeepingJournal, Response, SlowJournal, WebNode, Wire
 
 
 class Cluster:
     """A node with some others, of which the test says what they hold."""
 
-    def __init__(self, *names: str, cluster_size: int | None = None) -> None:
-        self.node = WebNode(cluster_size=cluster_size)
+    def __init__(self, *names: str, cluster_size: int | None = None, journal: NullJournal | None = None) -> None:
+        self.node = WebNode(journal or KeepingJournal(), cluster_size=cluster_size)
         everybody = sorted(["n1", *names])
         self.node.spread.members_changed([member(name) for name in everybody], self.node.context.now)
         for exchange in self.node.spread.exchanges_to_start():
@@ -134,6 +135,25 @@ class AckTests(SynchronousTestCase):
             assert (response.status, response.json["detail"].startswith("timeout ")) == (400, True), query
         assert cluster.node.store.current.generation == 0
 
+    def test_a_node_that_keeps_nothing_does_not_count(self) -> None:
+        """Neither as the writer, nor as who confirms."""
+        cluster = Cluster("n2", "n3", journal=NullJournal())
+        wire = cluster.put("?ack=2&timeout=1")
+        cluster.say()
+        assert only(wire).json["acks"] == {"needed": 2, "held": 2}, "the two others"
+        node = WebNode(NullJournal())
+        body = encode_statement(Statement("n2", learning=False, state=State(Generation(3), 30), confirm=True))
+        assert not decode_statement(node.request("POST", "/notify", body).body).durable
+
+    def test_when_the_node_stops_who_waits_hears_how_far_it_is(self) -> None:
+        """The write stands, and the answer says so."""
+        cluster = Cluster("n2")
+        wire = cluster.put("?ack=2")
+        cluster.node.spread.give_up_confirming()
+        cluster.node.clock.advance(0)
+        response = only(wire)
+        assert (response.status, response.json["acks"]["held"], response.json["written"]["value"]) == (504, 1, 7)
+
     def test_where_too_many_wait_nothing_is_written(self) -> None:
         """503 at once; without `ack` it is."""
         cluster = Cluster("n2")
@@ -171,6 +191,16 @@ class ConfirmingTests(SynchronousTestCase):
         journal.end_waits("disk full")
         heard = decode_statement(only(wire).body)
         assert (heard.durable, heard.generation) == (False, 3)
+
+    def test_where_the_disk_is_in_trouble_nobody_waits_for_it(self) -> None:
+        """Nor for a state that was refused."""
+        journal = SlowJournal()
+        node = WebNode(journal)
+        far = Statement("n2", learning=False, state=State(Generation(2**40), 30), confirm=True)
+        assert not decode_statement(node.request("POST", "/notify", encode_statement(far)).body).durable
+        journal.trouble = "disk full"
+        near = Statement("n2", learning=False, state=State(Generation(3), 30), confirm=True)
+        assert not decode_statement(node.request("POST", "/notify", encode_statement(near)).body).durable
 
     def test_who_does_not_want_to_know_is_answered_at_once(self) -> None:
         """As ever."""
