@@ -23,7 +23,7 @@ PARAMETERS: list[list[str | None]] = [
         "value-size-max",
         None,
         None,
-        "Bytes of JSON of a value that is written here, at most 262144. [default: 65536]",
+        "Bytes of JSON of a value that is written here, at most 131072. [default: 65536]",
     ],
     [
         "cluster-size",

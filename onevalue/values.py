@@ -19,7 +19,7 @@ VALUE_MIN = -(2**63)
 VALUE_MAX = 2**63 - 1
 """Integers beyond are refused: most programs would read another number. Write them as a text."""
 
-VALUE_SIZE_MAX = 256 * 1024
+VALUE_SIZE_MAX = 128 * 1024
 """Bytes of a value's canonical text that are taken from other nodes, and so the largest `--value-size-max`."""
 
 VALUE_SIZE_DEFAULT = 64 * 1024

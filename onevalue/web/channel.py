@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 BODY_SIZE_MAX = STATEMENT_SIZE_MAX + 4096
 """Bytes of a request's body; more is 413. The slack lets the reader of statements say itself what is too long."""
 
+LARGE_BODY_SIZE = 16 * 1024
+"""Bytes of a body from which on a request is handled in a turn of the reactor of its own: to read it may take 50 ms."""
+
 BODIES_SIZE_MAX = 64 * 1024 * 1024
 """Bytes of all bodies that are held at the same time, on all connections; a request beyond is 503."""
 
@@ -106,7 +109,15 @@ class LimitedRequest(Request):
         self.method, self.uri, self.clientproto = command, path, version
         self.path, _, query = path.partition(b"?")
         self.args = parse_qs(query, True)
-        self.process()
+        if self.held_size >= LARGE_BODY_SIZE:
+            self.channel.site.process_in_turn(self)
+        else:
+            self.process()
+
+    @property
+    def lost(self) -> bool:
+        """The client is gone."""
+        return bool(self._disconnected)
 
     def process(self) -> None:
         """The one resource answers."""

@@ -4,7 +4,7 @@ One delayed call a second looks at all connections while there are any, instead 
 access log: it would grow without a bound. It must not know the routes, nor how a request is read (that is `channel`).
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from ipaddress import ip_address
 
@@ -76,6 +76,7 @@ class LimitedSite(Site):
         self.end_waiting = end_waiting
         self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
         self._per_host: Counter[str] = Counter()
+        self._large: deque[LimitedRequest] = deque()  # those that wait for their turn; each on a connection that counts
         self._sweep_call: IDelayedCall | None = None
         self._stops: list[Deferred[None]] = []
 
@@ -126,6 +127,24 @@ class LimitedSite(Site):
         for channel in list(self._channels):
             if now >= channel.deadline:
                 channel.expire()
+
+    # Large requests -------------------------------------------------------------------------------------------------
+
+    def process_in_turn(self, request: LimitedRequest) -> None:
+        """The request will be processed, in a turn of the reactor in which no other of its kind is."""
+        self._large.append(request)
+        if len(self._large) == 1:
+            self.reactor.callLater(0, self._process_one)
+
+    def _process_one(self) -> None:
+        request = self._large[0]
+        try:
+            if not request.lost:
+                request.process()
+        finally:
+            self._large.popleft()
+            if self._large:
+                self.reactor.callLater(0, self._process_one)
 
     # The end --------------------------------------------------------------------------------------------------------
 

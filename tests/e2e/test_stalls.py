@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from onevalue.exchange import Statement, encode_statement
+from onevalue.store import State
 from onevalue.swim.members import MEMBERS_MAX
-from onevalue.types import Incarnation, LamportTime, SequenceNumber
+from onevalue.types import Generation, Incarnation, LamportTime, SequenceNumber
+from onevalue.values import VALUE_DEPTH_MAX, VALUE_SIZE_DEFAULT, VALUE_SIZE_MAX, Value, canonical
 from onevalue.wire.codec import PACKET_PARTS_MAX, encode_compressed, encode_message, encode_packet
 from onevalue.wire.internal_queries import TagFilter, encode_filter
 from onevalue.wire.memberlist_schema import PUSH_PULL_HEADER, PushPullHeader
@@ -320,6 +323,38 @@ async def test_packets_that_mean_much_work(house: House) -> None:
         counters = await watch.counters()
         assert counters["pings_refused"] > 0
         assert counters["serf_queries_unread"] > 0
+        await watch.was_never_held_up()
+
+
+@ensure_deferred
+async def test_large_values(house: House) -> None:
+    """Statements and writes whose values take long to read, many at once; and many who read a large value."""
+    deep: Value = []
+    for _ in range(VALUE_DEPTH_MAX - 2):
+        deep = [deep]
+    nasty: dict[str, Value] = {
+        "deep": [deep] * (VALUE_SIZE_MAX // (2 * VALUE_DEPTH_MAX) - 100),
+        "floats": [index / 7 for index in range(6_000)],
+        "keys": {f"key-{index}": index for index in range(6_000)},
+    }
+    async with Watch(house) as watch:
+        node = watch.node
+
+        async def push(value: Value, generation: int) -> None:
+            state = State(Generation(generation), value, "n2", 1.0)
+            body = encode_statement(Statement("n2", learning=False, state=state))
+            answer = await node.call("POST", "/notify", data=body, timeout_s=60)
+            assert answer.status == 200, answer.text[:200]
+
+        async def write(value: Value) -> None:
+            assert (await node.call("PUT", "/v1/value", data=canonical(value), timeout_s=60)).status == 200
+
+        for what, value in nasty.items():
+            await watch.during(f"30 statements: {what}", at_once(*(push(value, 10 + each) for each in range(30))))
+        await watch.during("60 readers", at_once(*(node.call("GET", "/v1/value", timeout_s=60) for _ in range(60))))
+        small = [deep] * (VALUE_SIZE_DEFAULT // (2 * VALUE_DEPTH_MAX) - 100)
+        await watch.during("60 writes", at_once(*(write(small) for _ in range(60))))
+        assert (await node.set(42)).status == 200
         await watch.was_never_held_up()
 
 

@@ -24,6 +24,7 @@ from onevalue.web.server import (
     SWEEP_INTERVAL_S,
     connections_admitted,
 )
+from tests.fakes import TurnClock
 from tests.web_support import PausingWire, SlowJournal, WebNode, logged_errors
 
 GET = b"GET /get HTTP/1.1\r\nHost: n1\r\n\r\n"
@@ -137,6 +138,21 @@ class SizeTests(FormTests):
         journal.commits[0].callback(None)
         assert [each.status for each in third.take_responses()] == [200]
         assert node.site.bodies_size == 0
+
+    def test_large_requests_are_handled_one_a_turn(self) -> None:
+        """In the order in which they came; one whose client is gone is left out."""
+        clock = TurnClock()
+        node = WebNode(clock=clock)
+        head = b"PUT /v1/value HTTP/1.1\r\nHost: n1\r\nContent-Length: 20000\r\n\r\n"
+        wires = [node.dial(head + b"%d" % value + b" " * 19_999) for value in range(4)]
+        wires[1].lose()
+        answered = []
+        for _ in range(4):
+            answered.append([bool(wire.value()) for wire in wires])  # type: ignore[no-untyped-call]  # Twisted has no types here
+            clock.turn()
+        assert [sum(each) for each in answered] == [0, 1, 1, 2]
+        assert [len(wire.take_responses()) for wire in wires] == [1, 0, 1, 1]
+        assert (node.store.current.value, node.site.bodies_size) == (3, 0)
 
     def test_a_client_that_asks_may_send_its_body(self) -> None:
         """100 comes before the answer."""
