@@ -20,7 +20,7 @@ from onevalue.exchange import Statement
 from onevalue.loglines import shown
 from onevalue.membership import IMembership
 from onevalue.spread import Rumour, Spread
-from onevalue.spread.core import Exchange
+from onevalue.spread.exchanges import Exchange
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.store import Condition
 from onevalue.writer import Writer

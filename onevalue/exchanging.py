@@ -39,7 +39,7 @@ from onevalue.loglines import shown
 from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
-from onevalue.spread.core import Exchange
+from onevalue.spread.exchanges import Exchange
 
 
 def quiet_client(

@@ -11,7 +11,7 @@ from onevalue.config import SpreadSettings
 from onevalue.exchange import Statement
 from onevalue.member import Member, Status
 from onevalue.spread import Rumour, Spread
-from onevalue.spread.core import Exchange
+from onevalue.spread.exchanges import Exchange
 from onevalue.store import Source, State, Store, Write
 from onevalue.types import Generation
 from onevalue.values import Value

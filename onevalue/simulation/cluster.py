@@ -29,7 +29,7 @@ from onevalue.simulation.clock import Clock, NodeClock
 from onevalue.simulation.disk import Disk
 from onevalue.simulation.network import Endpoint, Link, Network
 from onevalue.spread.contacts import HTTP_TAG
-from onevalue.spread.core import Exchange
+from onevalue.spread.exchanges import Exchange
 from onevalue.store import State
 from onevalue.swim.address import to_bytes
 from onevalue.swim.members import Acquaintances, MemberRecord

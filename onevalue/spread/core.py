@@ -10,7 +10,7 @@ travels; it has no clock, no socket, no Twisted.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf
 
 from onevalue.config import SpreadSettings
@@ -20,15 +20,16 @@ from onevalue.member import Member, UserEvent
 from onevalue.spread.admission import refuse_pulled, refuse_pushed
 from onevalue.spread.confirming import Confirmed, Confirming
 from onevalue.spread.contacts import Contact, Contacts, contact_of
+from onevalue.spread.exchanges import Exchange, PushOutcome
 from onevalue.spread.fetching import Fetching
 from onevalue.spread.holdings import Holdings
 from onevalue.spread.learning import Learning
 from onevalue.spread.outgoing import Outgoing, Rumour
+from onevalue.spread.querying import query_answer
 from onevalue.spread.rumour import EVENT_NAME, Announced, decode_event
 from onevalue.spread.ties import TieWatch
 from onevalue.store import Change, Source, State, Store
 from onevalue.types import Generation, Rng
-from onevalue.values import Value, canonical
 
 PULLS_AFTER_REFUSAL = 2
 """After a refused push, this many members are asked: if the cluster is really that far ahead, they say so."""
@@ -41,30 +42,6 @@ COUNTERS = (
     *("answers_unauthenticated", "statements_unauthenticated", "originals_refused"),
 )
 """What is counted. The second line is of the shells, which check who speaks before spread hears of it."""
-
-QUERY_ANSWER_SIZE_MAX = 768
-"""Bytes of the answer to a query: with names and numbers around it, it must fit a packet, relayed too."""
-
-
-@dataclass(frozen=True, slots=True)
-class PushOutcome:
-    """What became of a pushed state: merged with a change or not, or refused, and why."""
-
-    changed: bool
-    refused: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """States are to be exchanged with this member over HTTP; ends with `answered` or `failed`.
-
-    With `confirm` the member is to answer when what it then holds is durable.
-    """
-
-    contact: Contact
-    source: Source
-    confirm: bool = False
-    told: str = ""  # the tag of what we held when it began
 
 
 class Spread:
@@ -144,19 +121,8 @@ class Spread:
         return Statement(self.name, self.learning, *state_told(held, whole=lacks), durable=durable)
 
     def answer_query(self, payload: bytes) -> bytes:  # noqa: ARG002  # nothing is asked but the state
-        """What this node says to a query named as the value event: its state, as JSON of QUERY_ANSWER_SIZE_MAX bytes.
-
-        Value and origin are left out where they are too long for that; the tag still tells who has the same.
-        """
-        state = self._store.current
-        told: dict[str, Value] = {"generation": state.generation, "learning": self.learning, "tag": state.tag}
-        parts: list[dict[str, Value]] = [{"origin": state.origin, "time": state.time}]
-        if len(state.text) <= QUERY_ANSWER_SIZE_MAX:
-            parts.append({"value": state.value})
-        for more in parts:
-            if len(canonical({**told, **more})) <= QUERY_ANSWER_SIZE_MAX:
-                told |= more
-        return canonical(told)
+        """What this node says to a query named as the value event."""
+        return query_answer(self._store.current, learning=self.learning)
 
     # Inputs ---------------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from onevalue.journal import NullJournal
 from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER, Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
-from onevalue.spread.core import Exchange
+from onevalue.spread.exchanges import Exchange
 from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.wire.envelope import Envelope

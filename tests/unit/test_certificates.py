@@ -20,7 +20,7 @@ from onevalue.exchange import Statement, encode_statement
 from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.signing import Signer
 from onevalue.spread.contacts import Contact
-from onevalue.spread.core import Exchange
+from onevalue.spread.exchanges import Exchange
 from onevalue.store import Source, State
 from onevalue.types import Generation
 from onevalue.wire.envelope import Envelope

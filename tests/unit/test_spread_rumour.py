@@ -15,8 +15,9 @@ from onevalue.member import Status, UserEvent
 from onevalue.options import NAME_LENGTH_MAX
 from onevalue.serf.lamport import LAMPORT_TIME_MAX
 from onevalue.spread.admission import GENERATION_LEAP_MAX
-from onevalue.spread.core import QUERY_ANSWER_SIZE_MAX, Spread
+from onevalue.spread.core import Spread
 from onevalue.spread.outgoing import DIRECT_COPIES_BURST
+from onevalue.spread.querying import QUERY_ANSWER_SIZE_MAX
 from onevalue.spread.rumour import EVENT_NAME, EVENT_SIZE_MAX, TokenBucket, decode_event, encode_event
 from onevalue.store import GENERATION_MAX, Source, State, Store
 from onevalue.types import Generation

@@ -26,7 +26,7 @@ from onevalue.journal import Peer
 from onevalue.membership import Status
 from onevalue.options import NodeConfig, Options
 from onevalue.reloading import Reloading
-from onevalue.spread.core import Exchange
+from onevalue.spread.exchanges import Exchange
 from onevalue.store import Source
 from onevalue.tap import build_node, exposure, makeService
 from onevalue.web.service import WebService
