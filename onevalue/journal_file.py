@@ -146,7 +146,9 @@ def lock_folder(folder: Path) -> int:
     except OSError as error:
         os.close(lock)
         if isinstance(error, BlockingIOError):
-            raise JournalError(f"{folder}: another onevalue runs there. Stop it, or give this one its own") from error
+            raise JournalError(
+                f"{folder}: another onevalue runs there. Stop it, or give this one a --data-dir or --name of its own"
+            ) from error
         raise JournalError(f"{folder / LOCK_NAME}: cannot be locked: {reason(error)}. {_USABLE}") from error
     return lock
 

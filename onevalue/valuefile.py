@@ -171,7 +171,7 @@ class ValueFile(Service):
 
     def _tell(self, why: str) -> None:
         """The trouble is known; it is logged if it is another than before."""
-        trouble = f"{self._path}: {why}. Let the user that runs onevalue write into its folder; it tries again"
+        trouble = f"{self._path}: {why}. Let onevalue's user write there, and the disk have room; it tries again"
         if trouble != self._trouble:
             self._log.error("The value file cannot be written. {trouble}", trouble=trouble)
         self._trouble = trouble

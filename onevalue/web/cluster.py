@@ -113,8 +113,13 @@ class ClusterRoutes:
         body = _Body(request, ("name", "prune"))
         name, prune = body.text("name"), body.optional("prune", (bool,), default=False)
         membership = self._context.membership
-        if all(member.name != name for member in [*membership.members(), *membership.lost()]):
+        found = {member.name: member for member in [*membership.lost(), *membership.members()]}.get(name)
+        if found is None:
             raise ProblemError(404, f"no member is called {name!r}")
+        if found.status is Status.ALIVE and name != membership.local_name:
+            raise ProblemError(
+                409, f"{name} is alive, and would come back at once: stop it there, or wait until it counts as failed"
+            )
         try:
             membership.force_leave(name, prune)
         except LocalProtocolError as error:

@@ -195,7 +195,7 @@ def _cluster() -> Part:
         "forceLeave",
         "A failed member counts as left; with `prune` it is forgotten",
         {200: answer("the members are told", record({"name": TEXT, "prune": {"type": "boolean"}}))},
-        failures=(403, 404, 415),
+        failures=(403, 404, 409, 415),
         requestBody=body(ref("ForceLeave")),
     )
     return {

@@ -62,13 +62,17 @@ def schemas(value_size_max: int) -> Part:
     return {**_value(value_size_max), **_errors(), **_cluster(), **_bodies(), **_between_nodes()}
 
 
-def _value(value_size_max: int) -> Part:
-    state: Part = {
-        "value": ref("Value"),
+def _naming() -> Part:
+    """What a state has beside its value."""
+    return {
         "generation": GENERATION,
         "origin": {"type": "string", "maxLength": ORIGIN_LENGTH_MAX, "description": "the node where it was written"},
         "time": {"type": "number", "description": "when it was written there, seconds since 1970"},
     }
+
+
+def _value(value_size_max: int) -> Part:
+    state: Part = {"value": ref("Value"), **_naming()}
     acks = record({"needed": {"type": "integer", "minimum": 1}, "held": COUNT})
     return {
         "Value": {
@@ -146,7 +150,11 @@ def _cluster() -> Part:
         "ready": FLAG,
         "learning": FLAG,
         "members": COUNTS,
-        "state": both(ref("State"), {"value_size": COUNT}),
+        "state": record(
+            {**_naming(), "tag": ref("Tag"), "value_size": COUNT},
+            {"value": ref("Value")},
+            description="a large value is left out",
+        ),
         "value_size_max": COUNT,
         "cluster_size": {"type": ["integer", "null"]},
         "last_contact_s": ref("LastContact"),

@@ -98,7 +98,7 @@ class V1Routes:
 
 
 def _shown(state: State) -> dict[str, Value]:
-    """The state, and the size of its value, which is null here if it is large."""
+    """The state, and the size of its value, which is left out if it is large."""
     size = len(state.text)
     told = {**state.to_json(), "tag": state.tag, "value_size": size}
-    return told if size <= STATUS_VALUE_SIZE_MAX else told | {"value": None}
+    return told if size <= STATUS_VALUE_SIZE_MAX else {name: each for name, each in told.items() if name != "value"}

@@ -269,6 +269,7 @@ class AnswerTests(SynchronousTestCase):
     def test_answers_about_the_cluster(self) -> None:
         """Queries, events, force-leave."""
         node, busy = WebNode(), WebNode()
+        node.membership.set_members(make_member("n1"), make_member("n2"))
         node.membership.query_result = succeed(QueryResult(("n1",), (("n1", b"x"), ("n2", b"\xff"))))
         busy.membership.query_result = fail(BusyError("too many queries"))
         for status, asked, path, body, headers in [
@@ -280,6 +281,7 @@ class AnswerTests(SynchronousTestCase):
             (415, node, "/v1/event", b'{"name": "a"}', {"Content-Type": "text/html"}),
             (200, node, "/v1/force-leave", b'{"name": "n1", "prune": true}', {}),
             (404, node, "/v1/force-leave", b'{"name": "n9"}', {}),
+            (409, node, "/v1/force-leave", b'{"name": "n2"}', {}),
         ]:
             self.described(status, "POST", path, ask(asked, "POST", path, body, headers))
 

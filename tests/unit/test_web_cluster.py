@@ -127,9 +127,16 @@ class ForceLeaveTests(ClusterTestCase):
 
     def test_a_member_is_made_to_leave(self) -> None:
         """And forgotten, if that is wanted."""
+        self.node.membership.set_members(make_member("n1"), make_member("n2", status=Status.FAILED))
         assert self.post("/v1/force-leave", {"name": "n2"}).json == {"name": "n2", "prune": False}
         assert self.post("/v1/force-leave", {"name": "n2", "prune": True}).status == 200
         assert self.node.membership.forced == [("n2", False), ("n2", True)]
+
+    def test_one_that_is_alive_is_not(self) -> None:
+        """It would contradict; the answer does not say that anything was done."""
+        self.node.membership.set_members(make_member("n1"), make_member("n2"))
+        self.refused("/v1/force-leave", {"name": "n2"}, 409, "n2 is alive")
+        assert self.node.membership.forced == []
 
     def test_an_unknown_member_is_not(self) -> None:
         """A typing error must not go round the cluster."""
