@@ -49,7 +49,7 @@ class Connections:
         envelope: Envelope,
         time_max_s: float,
         received: Callable[[StreamMessage], Outgoing | None],
-        malformed: Callable[[RemoteProtocolError], None],
+        malformed: Callable[[RemoteProtocolError, str], None],
         ended: Callable[[int, StreamMessage | Failure], None],
     ) -> None:
         self.factory = StreamFactory(self._open_inbound)

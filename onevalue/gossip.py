@@ -308,10 +308,10 @@ class GossipService(Service):
         self._drain()
         return reply
 
-    def stream_malformed(self, error: RemoteProtocolError) -> None:
+    def stream_malformed(self, error: RemoteProtocolError, host: str) -> None:
         """See Receiver."""
         self._serf.swim.count_refused(error)
-        self._lines.info("a gossip stream was refused: {reason}", reason=str(error))
+        self._lines.info("a gossip stream of {host} was refused: {reason}", host=host, reason=str(error))
 
     def stream_ended(self, request_id: int, result: StreamMessage | Failure) -> None:
         """See Receiver."""

@@ -200,7 +200,7 @@ class InboundStream(MessageReader):
         time_max_s: float,
         open_streams: list[MessageReader],
         answer: Callable[[StreamMessage], Outgoing | None],
-        malformed: Callable[[RemoteProtocolError], None],
+        malformed: Callable[[RemoteProtocolError, str], None],
     ) -> None:
         super().__init__(around, time_max_s, open_streams)
         self._answer = answer
@@ -227,7 +227,8 @@ class InboundStream(MessageReader):
         DEPARTURE (err-answers): memberlist says nothing of a label, nor of what is wrong within a readable layer.
         """
         if self.size:
-            self._malformed(error)
+            assert self.transport is not None, "something came"
+            self._malformed(error, getattr(self.transport.getPeer(), "host", "?"))
             self.write(Outgoing(lambda: Err(str(error)), self._around.envelope.seal_reply, compress=False))
         self.close()
 

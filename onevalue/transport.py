@@ -28,8 +28,8 @@ class Receiver(Protocol):
     def stream_received(self, message: StreamMessage) -> Outgoing | None:
         """A message on a stream that another opened; returns the answer, or None to close without a word."""
 
-    def stream_malformed(self, error: RemoteProtocolError) -> None:
-        """Such a stream made no sense, and why."""
+    def stream_malformed(self, error: RemoteProtocolError, host: str) -> None:
+        """Such a stream, of this host, made no sense, and why."""
 
     def stream_ended(self, request_id: int, result: StreamMessage | Failure) -> None:
         """A stream that was asked for is over: the answer, or why there is none."""

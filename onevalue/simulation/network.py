@@ -256,7 +256,7 @@ class Network:
             reply = endpoint.receiver.stream_received(message)
             back = None if reply is None else reply.encode()
         except RemoteProtocolError as error:
-            endpoint.receiver.stream_malformed(error)
+            endpoint.receiver.stream_malformed(error, sender.host)
 
         def answered() -> None:
             sender.told(request.request_id, _decoded(sender.envelope, back))

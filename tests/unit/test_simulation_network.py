@@ -51,7 +51,7 @@ class Peer:
         assert isinstance(message, Ping)
         return outgoing(Ack(message.seq_no)) if message.node != "silent" else None
 
-    def stream_malformed(self, error: RemoteProtocolError) -> None:
+    def stream_malformed(self, error: RemoteProtocolError, _host: str) -> None:
         self.malformed.append(error)
 
     def stream_ended(self, request_id: int, result: StreamMessage | Failure) -> None:

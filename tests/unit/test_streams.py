@@ -66,8 +66,12 @@ class InboundTests(StreamsTestCase):
 
     def make(self) -> tuple[InboundStream, StringTransport]:
         """A stream that is open."""
-        stream = InboundStream(self.around, TIME_MAX_S, self.open_streams, self.answer, self.malformed.append)
+        stream = InboundStream(self.around, TIME_MAX_S, self.open_streams, self.answer, self.refused)
         return stream, self.connect(stream)
+
+    def refused(self, error: RemoteProtocolError, _host: str) -> None:
+        """A stream of somebody was."""
+        self.malformed.append(error)
 
     def answer(self, message: StreamMessage) -> Outgoing | None:
         """Pings get an ack, all else nothing."""
@@ -164,7 +168,7 @@ class InboundTests(StreamsTestCase):
         def fault(_: StreamMessage) -> Outgoing | None:
             raise ZeroDivisionError
 
-        stream = InboundStream(self.around, TIME_MAX_S, self.open_streams, fault, self.malformed.append)
+        stream = InboundStream(self.around, TIME_MAX_S, self.open_streams, fault, self.refused)
         transport = self.connect(stream)
         stream.dataReceived(LONG)
         self.reactor.pool.run()
