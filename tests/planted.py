@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 from twisted.internet.defer import succeed
 
+from onevalue.exchange import Statement
 from onevalue.journal import Journal
 from onevalue.keeper import Keeper
 from onevalue.serf import members as serf_members
@@ -43,6 +44,7 @@ SEEDS = 200
 _Patch = tuple[Any, str, Any]
 
 _merge, _append, _rule, _over = Store.merge, Journal.append, serf_members.leave_rule, Dialler.over
+_answer_to = Spread.answer_to
 
 
 def _nothing(*_: object, **__: object) -> None:
@@ -60,6 +62,10 @@ def _merge_within_bounds(self: Store, state: State, source: Source) -> bool:
 def _append_and_say_so(self: Journal, states: Sequence[State], source: Source) -> Any:
     _append(self, states, source)
     return succeed(None)
+
+
+def _durable_if_asked(self: Spread, statement: Statement, held: State, *, durable: bool = False) -> Statement:
+    return _answer_to(self, statement, held, durable=durable or statement.confirm)
 
 
 def _stale_at_equal_times(member: Any, ltime: LamportTime, *, disputed: bool) -> Any:
@@ -82,7 +88,10 @@ BUGS: dict[str, Sequence[_Patch]] = {
     "does not refute": [(MemberStates, "_refute", _nothing)],
     "refutes with the same incarnation": [(swim_states, "next_incarnation", _same_incarnation)],
     "acknowledges before the commit": [(Journal, "append", _append_and_say_so)],
-    "confirms before it is on the disk": [(Journal, "when_durable", lambda _self, _state: succeed(None))],
+    "confirms before it is on the disk": [
+        (Journal, "when_durable", lambda _self, _state: succeed(None)),
+        (Spread, "answer_to", _durable_if_asked),
+    ],
     "writes without learning": [(Learning, "start", _nothing)],
     "does not journal what it learns": [(Journal, "learn", _nothing)],
     "suspicions never end": [(MemberStates, "_suspicion_fires", _nothing)],
