@@ -33,6 +33,7 @@ from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from onevalue import failover
+from onevalue.bounds import ACK_TIMEOUT_S
 from onevalue.errors import (
     ClientError,
     ConditionFailedError,
@@ -71,9 +72,6 @@ TIMEOUT_S = 10.0
 
 CONNECT_SHARE = 0.5
 """The part of that time in which a connection must be there; what takes longer has surely not been sent."""
-
-ACK_TIMEOUT_S = 5.0
-"""So long a node waits for acknowledgements, unless `timeout_s` says otherwise."""
 
 _LOST = (
     *(RequestGenerationFailed, RequestTransmissionFailed, ResponseNeverReceived, ResponseFailed),
