@@ -20,7 +20,8 @@ from onevalue.store import State
 from onevalue.types import Generation
 from onevalue.values import Value
 
-_TAG = re.compile(r"([0-9]{1,19})-[0-9a-f]{16}")
+TAG = re.compile(r"([0-9]{1,19})-[0-9a-f]{16}")
+"""The name of a state: its generation, and what its value was hashed to."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def write(
 
 def proposed_state(if_match: str | None, value: Value) -> State | None:
     """The state that a write of `value` upon the state of this tag makes; None if the tag names no single state."""
-    match = _TAG.fullmatch(if_match or "")
+    match = TAG.fullmatch(if_match or "")
     return None if match is None else State(Generation(int(match[1]) + 1), value)
 
 

@@ -39,11 +39,13 @@ class CommandTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.node = WebNode(state=State(Generation(4), 42, "n2", 1_700_000_000.0))
         self.asked: list[tuple[str, Request, float]] = []
+        self.ca_files: list[str | None] = []
         self.script: dict[str, list[Outcome]] = {}
         self.environ = {"PATH": os.environ["PATH"]}
 
-    def exchange(self, url: str, request: Request, timeout_s: float, _ca_file: str | None) -> Outcome:
+    def exchange(self, url: str, request: Request, timeout_s: float, ca_file: str | None) -> Outcome:
         """In place of `wire.exchange`."""
+        self.ca_files.append(ca_file)
         self.asked.append((url, request, timeout_s))
         scripted = self.script.get(f"{request.method} {request.path.partition('?')[0]}")
         if scripted:
@@ -52,9 +54,9 @@ class CommandTestCase(SynchronousTestCase):
         [response] = wire_.take_responses()
         return Answer(response.status, response.headers.get("etag"), response.body)
 
-    def run_(self, *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
+    def run_(self, *arguments: str, stdin: bytes = b"", out: io.StringIO | None = None) -> tuple[int, str, str]:
         """Status, standard output and standard error."""
-        out, err = io.StringIO(), io.StringIO()
+        out, err = out or io.StringIO(), io.StringIO()
         given = io.TextIOWrapper(io.BytesIO(stdin))
         with (
             patch.object(sys, "stdout", out),

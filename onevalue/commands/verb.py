@@ -37,7 +37,8 @@ exit status:
   2  wrong usage
   3  the condition (--if-match) does not hold, or another write of the same generation won
   4  written, and it stands, but too few members confirmed it in time (--ack)
-  5  open: the connection was lost after sending; it may have been written, or not
+  5  open: the connection was lost after sending, and it may have been done, or not; or it was written, and whether
+     enough nodes hold it is not known (--ack with --if-match)
 """
 """For --help."""
 
@@ -59,7 +60,7 @@ class Verb:
     Attributes:
         add_options: its parser has them.
         run: does it, with standard output and standard error; returns the status. May raise UsageError, CommandError,
-            and ClientError, RemoteProtocolError, ConfigError of `onevalue.errors`.
+            and ClientError, RemoteProtocolError, ConfigError of `onevalue.errors`; OSError of standard output.
     """
 
     add_options: Callable[[argparse.ArgumentParser], None]

@@ -1,5 +1,6 @@
 """The command `onevalue`: `get`, which nodes are asked, and what is told when that goes wrong."""
 
+import io
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +14,7 @@ from onevalue.commands.verb import EXITS
 from onevalue.failover import NotSent
 from onevalue.replies import Answer
 from onevalue.values import Value
+from tests.certificates import Authority
 from tests.command_support import URL, CommandTestCase, answer, state_json
 
 
@@ -45,6 +47,11 @@ class GetTests(CommandTestCase):
         [(_, request, timeout_s)] = self.asked
         assert request.path == "/v1/value?max_stale=2.5&min_generation=3&wait=4"
         assert timeout_s == 5.0
+
+    def test_what_no_node_would_wait_for_is_a_usage_error(self) -> None:
+        """Nobody is asked."""
+        for wrong in ["--wait=100", "--wait=0", "--max-stale=1e10", "--min-generation=-1", "--min-generation=x"]:
+            assert f"argument {wrong.partition('=')[0]}: " in self.usage("get", wrong)
 
 
 class WhereTests(CommandTestCase):
@@ -87,6 +94,9 @@ class WhereTests(CommandTestCase):
         with TemporaryDirectory() as folder:
             path = Path(folder) / "tokens"
             path.write_text("# ours\n\nread rrr\nwrite www\n")
+            path.chmod(0o644)
+            assert "chmod 600" in self.usage("get", "--token-file", str(path))
+            path.chmod(0o600)
             for arguments, token in [
                 (["get"], "eee"),
                 (["get", "--token-file", str(path)], "rrr"),
@@ -103,6 +113,29 @@ class WhereTests(CommandTestCase):
         self.environ["ONEVALUE_TOKEN"] = "a\nb"
         self.usage("get")
         assert token_in("bare\nwrite w", writes=True) == "bare"
+
+    def test_certificates_to_trust_are_looked_at_before(self) -> None:
+        """A file without any is named; that of the environment counts where TLS is spoken."""
+        self.script = {"GET /v1/value": [NotSent("refused")]}
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "ca.pem"
+            path.write_text("no certificate")
+            assert f"{path} holds no certificate in PEM" in self.usage("get", "--ca-file", str(path))
+            assert f"{path}.not cannot be read" in self.usage("get", "--ca-file", f"{path}.not")
+            self.environ["ONEVALUE_CA_FILE"] = str(path)
+            assert str(path) in self.usage("get", "--url", "https://a")
+            assert self.run_("get", "--url", "http://a")[0] == 1
+            self.environ["ONEVALUE_CA_FILE"] = str(Authority.new(Path(folder)).file)
+            self.run_("get", "--url", "https://a")
+            assert self.ca_files == [None, self.environ["ONEVALUE_CA_FILE"]]
+
+    def test_output_that_cannot_be_written_is_an_error(self) -> None:
+        """On one line; where nobody reads on, none."""
+        for error, told in [
+            (OSError(28, "No space left on device"), "onevalue: standard output: No space left on device\n"),
+            (BrokenPipeError(32, "Broken pipe"), ""),
+        ]:
+            assert self.run_("get", out=FullOutput(error)) == (1, "42\n", told)
 
     def test_the_help_tells_what_the_statuses_mean(self) -> None:
         """Of the command and of each verb, whose options are explained."""
@@ -121,6 +154,18 @@ class WhereTests(CommandTestCase):
                 self.script = {f"GET /v1/{path}": [Answer(200, None, body)]}
                 status, out, err = self.run_(verb)
                 assert (status, out, err.startswith("onevalue: the answer")) == (1, "", True), (verb, body, err)
+
+
+class FullOutput(io.StringIO):
+    """Standard output whose buffer cannot be emptied."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__()
+        self._error = error
+
+    def flush(self) -> None:
+        """Fails."""
+        raise self._error
 
 
 class TableTests(SynchronousTestCase):

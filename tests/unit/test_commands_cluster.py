@@ -5,9 +5,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from onevalue.failover import Lost
 from onevalue.member import KeyResult, QueryResult, Status
+from onevalue.replies import Answer
 from onevalue.wire.key_text import encode_key
-from tests.command_support import CommandTestCase, answer, state_json
+from tests.command_support import URL, CommandTestCase, answer, state_json
 from tests.fakes import make_member
 
 KEY = bytes(range(16))
@@ -61,6 +63,34 @@ class ClusterTests(CommandTestCase):
         assert second.split() == [entries[1]["tag"], "2023-11-14T22:13:20Z", "n1", "event", "7"]
         assert first.endswith("xxx...")
         assert self.asked[0][1].path == "/v1/history?limit=2"
+
+    def test_status_tells_the_size_of_a_large_value(self) -> None:
+        """Which the node leaves out; null is a value."""
+        large = {name: each for name, each in state_json(4, None).items() if name != "value"}
+        for state, shown in [
+            ({**large, "value_size": 70000}, "70000 bytes, tag 4-"),
+            (state_json(4, None), "null, tag 4-"),
+        ]:
+            self.script = {"GET /v1/status": [answer(200, {"state": state})]}
+            assert self.run_("status")[1].split(maxsplit=1)[1].startswith(shown)
+
+    def test_what_is_open_is_named(self) -> None:
+        """Status 5, and no other node is told; a query changes nothing, and goes on."""
+        for path, arguments, what in [
+            ("event", ["event", "deploy"], "whether the event was sent is not known"),
+            ("force-leave", ["force-leave", "n3"], "whether it was done is not known"),
+        ]:
+            self.asked.clear()
+            self.script = {f"POST /v1/{path}": [Lost("reset")]}
+            status, _, err = self.run_(*arguments, "--url", f"{URL},{URL}")
+            assert (status, what in err, len(self.asked)) == (5, True, 1)
+        self.script = {"POST /v1/query": [Lost("reset"), answer(503, {}), answer(200, {"acks": [], "answers": []})]}
+        assert self.run_("query", "load", "--url", f"{URL},{URL},{URL}")[0] == 0
+        self.script = {"POST /v1/query": [Lost("reset")]}
+        status, _, err = self.run_("query", "load")
+        assert (status, "reset" in err, "known" in err) == (1, True, False)
+        self.asked.clear()
+        self.usage("query", "load", "--query-timeout", "26")
 
     def test_query_asks_and_shows_the_answers(self) -> None:
         """All options arrive; what is no UTF-8 is shown in base64."""
@@ -148,7 +178,34 @@ class KeysTests(CommandTestCase):
         assert [line.split() for line in out.splitlines()[1:]] == [["aa", "2", "2"], ["bb", "1", "0"]]
 
     def test_members_that_refused_are_an_error(self) -> None:
-        """With --json their words are shown."""
-        self.answer_with(errors=1, messages={"n2": "no"})
-        status, out, _ = self.run_("keys", "remove", "--force", "--json", stdin=encode_key(KEY).encode())
-        assert (status, json.loads(out)["messages"]) == (1, {"n2": "no"})
+        """Their words are shown, one line each, and with --json in the answer."""
+        self.answer_with(errors=2, messages={"n2": "no", "n3": "not\nI"})
+        status, out, err = self.run_("keys", "remove", "--force", "--json", stdin=encode_key(KEY).encode())
+        assert (status, json.loads(out)["messages"]) == (1, {"n2": "no", "n3": "not\nI"})
+        assert err.splitlines()[:2] == ["n2: no", "n3: not?I"]
+        assert err.splitlines()[2].startswith("onevalue: 409 2 of 2 members refused")
+
+    def test_too_few_answers_are_an_error_not_open(self) -> None:
+        """The node has counted them; what a proxy says in its place tells nothing."""
+        self.answer_with(answers=1)
+        status, _, err = self.run_("keys", "use", stdin=encode_key(KEY).encode())
+        assert (status, err) == (1, "onevalue: 504 only 1 of 2 members answered in time; ask again\n")
+        self.script = {"POST /v1/keys/use": [Answer(504, None, b"<html>")]}
+        status, _, err = self.run_("keys", "use", stdin=encode_key(KEY).encode())
+        assert (status, "whether all members did it is not known" in err) == (5, True)
+
+    def test_the_advice_is_that_of_the_command(self) -> None:
+        """The node speaks of JSON."""
+        self.node.membership.set_members(make_member("n1"), make_member("n3", status=Status.FAILED))
+        status, _, err = self.run_("keys", "remove", stdin=encode_key(KEY).encode())
+        assert (status, "or say --force" in err, '"force"' in err) == (1, True, False)
+
+    def test_one_of_several_keys_is_not_picked(self) -> None:
+        """Whoever gave them may mean another; comments and blank lines are none."""
+        one, other = encode_key(KEY), encode_key(KEY[::-1])
+        assert "it holds 2 keys" in self.usage("keys", "install", stdin=f"{one}\n{other}\n".encode())
+        assert "more than" in self.usage("keys", "install", stdin=b"#" * 20_000)
+        self.usage("keys", "install", stdin=b"\xff")
+        self.answer_with()
+        assert self.run_("keys", "install", stdin=f"# new\n\n{one}\n\n".encode())[0] == 0
+        assert self.node.membership.key_changes == [("install", KEY, 0)]

@@ -7,6 +7,8 @@ from onevalue.failover import Lost
 from onevalue.values import Value
 from tests.command_support import URL, CommandTestCase, answer, state_json
 
+TAG = "4-0123456789abcdef"
+
 
 class SetTests(CommandTestCase):
     """`onevalue set`."""
@@ -27,6 +29,10 @@ class SetTests(CommandTestCase):
             (["-"], "from stdin"),
             (["--stdin"], "from stdin"),
             (["--", "-1e3"], -1000.0),
+            (["-1e3"], -1000.0),
+            (["-1.5e3"], -1500.0),
+            (["-2E-2", "--ack", "2"], -0.02),
+            (["--string", "-1e3"], "-1e3"),
         ]
         for arguments, body in ways:
             self.asked.clear()
@@ -39,12 +45,40 @@ class SetTests(CommandTestCase):
         """The error says how a text is written; nobody is asked."""
         for value in ["v1.2", "", "NaN", "{", "[" * 100_000]:
             assert "--string" in self.usage("set", value)
-        self.usage("set", "-", stdin=b"\xff")
+        assert "no UTF-8 at byte 1" in self.usage("set", "-", stdin=b'"\xff"')
         self.usage("set")
         self.usage("set", "1", "--string", "x")
         self.usage("set", "1", "--force")
         self.usage("set", "1", "--ack-timeout", "1")
-        self.usage("set", "1", "--if-match", "é")
+
+    def test_what_was_typed_is_what_is_sent(self) -> None:
+        """Byte by byte: the command makes nothing else of it, and an error shows it."""
+        texts = ['{"b":1,\n "a":1.0}', "1E2", '"\\u00e9"', " 7 ", "12345678901234567"]
+        for text in texts:
+            for arguments, stdin in [([text], b""), (["-"], text.encode())]:
+                self.asked.clear()
+                assert self.run_("set", *arguments, stdin=stdin)[0] == 0
+                assert self.asked[0][1].body == text.encode()
+        self.asked.clear()
+        assert 'has "a" twice' in self.usage("set", '{"a":1,"a":2}')
+        assert 'has "a" twice' in self.usage("set", "--stdin", stdin=b'{"a":1,"a":2}')
+        assert "'1e400' is no JSON that a node takes: a number is too large" in self.usage("set", "1e400")
+
+    def test_a_text_that_is_no_utf_8_is_a_usage_error(self) -> None:
+        """In either form; what Python makes of such bytes is shown to nobody."""
+        for arguments in [["--string", "a\udcff"], ['"\udcff"']]:
+            assert self.usage("set", *arguments) == "onevalue: the value is no UTF-8\n"
+
+    def test_what_no_node_would_take_is_a_usage_error(self) -> None:
+        """Tags, numbers of nodes and times, named by their option; nobody is asked."""
+        for option, wrong in [
+            *[(option, each) for option in ("--if-match", "--if-none-match") for each in ("é", "4-x", "", "a\nb")],
+            *[("--ack", each) for each in ("x", "0", "-1", "10001", "Majority", "٣")],
+            *[("--ack-timeout", each) for each in ("99", "0", "0.0001", "x", "nan")],
+        ]:
+            more = ["--ack", "2"] if option == "--ack-timeout" else []
+            assert f"argument {option}: " in self.usage("set", "1", *more, f"{option}={wrong}"), (option, wrong)
+        assert "argument --from-history: " in self.usage("set", "--from-history", "4-x")
 
     def test_a_condition_that_fails_is_status_3(self) -> None:
         """Nothing is written; --json shows the current state. A tag may have its quotes."""
@@ -60,7 +94,7 @@ class SetTests(CommandTestCase):
         """In quotes, but for the star."""
         for arguments, name, sent in [
             (["--if-match", "*"], "If-Match", "*"),
-            (["--if-none-match", "4-x"], "If-None-Match", '"4-x"'),
+            (["--if-none-match", TAG], "If-None-Match", f'"{TAG}"'),
         ]:
             self.asked.clear()
             self.run_("set", "1", *arguments)
@@ -102,6 +136,17 @@ class SetTests(CommandTestCase):
         assert self.run_("set", "1", "--if-match", tag, "--url", f"{URL},{URL}")[0] == 0
         assert (self.node.store.current.generation, len(self.asked)) == (5, 2)
 
+    def test_a_write_that_is_repeated_must_be_confirmed_as_well(self) -> None:
+        """That it stands at the next node tells of one node only; status 5 says what is not known."""
+        found = answer(412, {"detail": "no", "current": state_json(5, 1)})
+        tag = self.node.store.current.tag
+        for ack, status in [(["--ack", "majority"], 5), (["--ack", "all"], 5), (["--ack", "01"], 0), ([], 0)]:
+            self.script = {"PUT /v1/value": [Lost("reset"), found]}
+            ended, out, err = self.run_("set", "1", "--if-match", tag, *ack, "--url", f"{URL},{URL}", "--json")
+            assert (ended, "it was written, but whether enough nodes hold it" in err) == (status, status == 5)
+            told = json.loads(out)
+            assert (told["written"] if status else told)["tag"] == state_json(5, 1)["tag"]
+
     def test_from_history_is_undo(self) -> None:
         """The old value is written upon the current state; --force wants no condition."""
         history = {"history": [{**state_json(4, 42), "source": "set"}, {**state_json(2, 7), "source": "event"}]}
@@ -135,5 +180,5 @@ class SetTests(CommandTestCase):
     def test_a_tag_that_is_not_in_the_history_is_an_error(self) -> None:
         """Nothing is written."""
         self.script = {"GET /v1/history": [answer(200, {"history": []})]}
-        status, _, err = self.run_("set", "--from-history", "3-x")
-        assert (status, "3-x" in err, self.node.store.current.generation) == (1, True, 4)
+        status, _, err = self.run_("set", "--from-history", TAG)
+        assert (status, TAG in err, self.node.store.current.generation) == (1, True, 4)
