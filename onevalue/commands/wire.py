@@ -145,7 +145,7 @@ def reason_of(error: Exception) -> str:
         case RemoteDisconnected():
             return "the connection was closed before an answer"
         case BadStatusLine():
-            return f"what came is no HTTP: {error.line}"
+            return f"what came is no HTTP: {error}"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__
 
