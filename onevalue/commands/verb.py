@@ -33,8 +33,8 @@ class Exit(IntEnum):
 EXITS = """\
 exit status:
   0  done
-  1  error: no node could be reached, or the node refused
-  2  wrong usage
+  1  error: no node could be reached, or the node refused; or the output cannot be written
+  2  wrong usage; nobody was asked
   3  the condition (--if-match) does not hold, or another write of the same generation won
   4  written, and it stands, but too few members confirmed it in time (--ack)
   5  open: the connection was lost after sending, and it may have been done, or not; or it was written, and whether
