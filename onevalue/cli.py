@@ -6,15 +6,17 @@ It must not know how a node works; each verb has its own module, which is loaded
 import argparse
 import io
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from onevalue import __version__
 from onevalue.commands.tables import json_text
 from onevalue.commands.verb import EXITS, CommandError, Exit, UsageError, Verb, status_of
-from onevalue.errors import ClientError, RemoteProtocolError
+from onevalue.errors import ClientError, ConfigError, RemoteProtocolError
 
 VERBS: dict[str, tuple[str, str, str]] = {
     "get": ("onevalue.commands.value", "GET", "print the value"),
@@ -33,6 +35,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
 
 
 HELP_WIDTH = 100
+
+_NEGATIVE = re.compile(r"-[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$|-\.[0-9]+$")  # what begins so is no option
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,11 +62,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     verb.add_options(parser)
     parser.description = textwrap.fill(parser.description or "", HELP_WIDTH)
+    parser._negative_number_matcher = _NEGATIVE  # noqa: SLF001  # argparse has no other way to know numbers of JSON
     options = parser.parse_args(words[1:])
     try:
-        status = verb.run(options, sys.stdout, sys.stderr)
+        status = _run(verb, options)
         sys.stdout.flush()
-    except UsageError as error:
+    except BrokenPipeError:  # nobody reads on
+        _forget_output()
+        return Exit.ERROR
+    except OSError as error:
+        _forget_output()
+        return _say(f"{error.filename or 'standard output'}: {error.strerror or error}", Exit.ERROR)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    return status
+
+
+def _run(verb: Verb, options: argparse.Namespace) -> int:
+    """The verb has run, and what went wrong has been told. Raises OSError: standard output takes no more."""
+    try:
+        return verb.run(options, sys.stdout, sys.stderr)
+    except (UsageError, ConfigError) as error:
         return _say(error, Exit.USAGE)
     except ClientError as error:
         if options.json and error.document:
@@ -70,18 +90,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _say(error, status_of(error))
     except (CommandError, RemoteProtocolError) as error:
         return _say(error, Exit.ERROR)
-    except BrokenPipeError:
-        # Nobody reads on; Python would complain once more when it flushes at its end (its documentation, "signal").
+
+
+def _say(problem: object, status: Exit) -> Exit:
+    sys.stderr.write(f"onevalue: {problem}\n")
+    return status
+
+
+def _forget_output() -> None:
+    """Python would complain once more when it flushes at its end (its documentation, "signal")."""
+    with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.ERROR
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    return status
-
-
-def _say(error: Exception, status: Exit) -> Exit:
-    sys.stderr.write(f"onevalue: {error}\n")
-    return status
 
 
 def _verbs() -> str:

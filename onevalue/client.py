@@ -9,7 +9,6 @@
 What goes wrong is a ClientError of `onevalue.errors`, all of which are here too. It must not know how a node works.
 """
 
-import json
 import secrets
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
@@ -34,6 +33,7 @@ from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from onevalue import failover
+from onevalue.bounds import ACK_TIMEOUT_S
 from onevalue.errors import (
     ClientError,
     ConditionFailedError,
@@ -42,13 +42,14 @@ from onevalue.errors import (
     RefusedError,
     RemoteProtocolError,
     UnconfirmedError,
+    UnfitValueError,
     UnreachableError,
 )
 from onevalue.exchanging import read_body
 from onevalue.failover import Lost, NotSent, Outcome, Plan
 from onevalue.replies import ANSWER_SIZE_MAX, Answer, Reading, reading, refusal
 from onevalue.types import Rng
-from onevalue.values import Value
+from onevalue.values import Value, canonical, parse_json
 from onevalue.watched import Watched
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "RefusedError",
     "RemoteProtocolError",
     "UnconfirmedError",
+    "UnfitValueError",
     "UnreachableError",
     "Watched",
 ]
@@ -70,9 +72,6 @@ TIMEOUT_S = 10.0
 
 CONNECT_SHARE = 0.5
 """The part of that time in which a connection must be there; what takes longer has surely not been sent."""
-
-ACK_TIMEOUT_S = 5.0
-"""So long a node waits for acknowledgements, unless `timeout_s` says otherwise."""
 
 _LOST = (
     *(RequestGenerationFailed, RequestTransmissionFailed, ResponseNeverReceived, ResponseFailed),
@@ -139,13 +138,13 @@ class Client:
         Args:
             value: any JSON.
             if_match: the tag of the state upon which alone it is to be written.
-            ack: wait until so many members hold it, too: a number, "majority" or "all".
+            ack: wait until so many members hold it, this one included: a number, "majority" or "all".
             timeout_s: how long the node waits for them; None: 5.
 
         Fails with:
             ConditionFailedError, OvertakenError, UnconfirmedError, OutcomeOpenError, UnreachableError, RefusedError;
             see `onevalue.errors`. RemoteProtocolError: it is written, perhaps; the answer makes no sense.
-            ValueError, TypeError: the value is no JSON; nothing was sent.
+            UnfitValueError: the value is no JSON: NaN, an object of Python, names that are no texts; nothing was sent.
         """
         return self._own(self._set(value, if_match, ack, timeout_s or ACK_TIMEOUT_S))
 
@@ -171,14 +170,15 @@ class Client:
         return reading(answer)
 
     async def _set(self, value: Value, if_match: str | None, ack: int | str | None, ack_s: float) -> Reading:
-        body = json.dumps(value, allow_nan=False).encode()
+        body = _text_of(value)
         headers = {"Content-Type": "application/json"}
         if if_match is not None:
             headers["If-Match"] = f'"{if_match}"'
         path, time_s = "/v1/value", self._timeout_s
         if ack is not None:
             path, time_s = f"{path}?{urlencode({'ack': ack, 'timeout': ack_s})}", time_s + ack_s
-        plan = failover.write(self._order(), failover.proposed_state(if_match, value))
+        proposed = failover.proposed_state(if_match, value)
+        plan = failover.write(self._order(), proposed, confirmed=ack not in (None, 1, "1"))
         return reading(await self._carry_out(plan, "PUT", path, body, headers, time_s))
 
     def _order(self) -> list[str]:
@@ -251,6 +251,18 @@ class Client:
 
     def _open_stream(self, url: str, headers: Mapping[str, str]) -> Deferred[IResponse]:
         return Deferred.fromCoroutine(self._stream(url, headers))
+
+
+def _text_of(value: Value) -> bytes:
+    """The JSON text of a value that a program hands over. Raises UnfitValueError."""
+    try:
+        text = canonical(value)
+        same = parse_json(text) == value
+    except (ValueError, TypeError, RecursionError, RemoteProtocolError) as error:
+        raise UnfitValueError(f"the value is no JSON, nothing was sent: {error}") from None
+    if not same:  # tuples would become lists, and numbers as names texts
+        raise UnfitValueError("the value would come back as another, nothing was sent: write lists, and names as texts")
+    return text
 
 
 def _late(result: IResponse | Failure, _timeout_s: float) -> IResponse | Failure:

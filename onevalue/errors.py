@@ -14,7 +14,8 @@ OneValueError
 │   ├── ConditionFailedError the state is not the one that the write demanded; nothing was written
 │   ├── OvertakenError       it was written, and another write of the same generation won
 │   ├── UnconfirmedError     it was written, and too few members confirmed it in time
-│   └── OutcomeOpenError     it may have been written
+│   ├── OutcomeOpenError     it may have been written, or it was, and who else holds it is not known
+│   └── UnfitValueError      what is to be written is no JSON; nothing was sent
 ├── LocalProtocolError       we asked our own core for nonsense; a bug on our side, or of who told us to ask
 │   └── BusyError            too much of it is under way; ask again
 └── WriteRefusedError        an own write was not made; nothing changed
@@ -132,4 +133,11 @@ class UnconfirmedError(ClientError):
 
 
 class OutcomeOpenError(ClientError):
-    """The connection was lost after the write was sent: it may have been made, or not. Read the value to know."""
+    """The connection was lost after the write was sent: it may have been made, or not. Read the value to know.
+
+    With `document["written"]` it is known that it was made, but not whether as many members hold it as were wanted.
+    """
+
+
+class UnfitValueError(ClientError):
+    """The value is no JSON that a node takes, or would come back as another; nothing was sent."""

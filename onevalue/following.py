@@ -25,15 +25,18 @@ class Following:
 
     Attributes:
         reading: the newest; None before the first.
+        behind: the last state of this stream, if its generation is below that of `reading`; else None.
     """
 
     def __init__(self) -> None:
         self.reading: Reading | None = None
+        self.behind: Reading | None = None
         self._parser = EventParser()
 
     def begin(self) -> dict[str, str]:
         """A new stream begins; returns the headers of its request."""
         self._parser = EventParser()
+        self.behind = None
         known = {} if self.reading is None else {"Last-Event-ID": self.reading.tag}
         return {"Accept": "text/event-stream", "Cache-Control": "no-cache", **known}
 
@@ -50,6 +53,7 @@ class Following:
                 if self.reading is None or self.reading.state < reading.state:
                     self.reading = reading
                     newer.append(reading)
+                self.behind = reading if reading.generation < self.reading.generation else None
         return newer
 
     @property

@@ -6,15 +6,21 @@ It must not know where states come from.
 
 import os
 import queue
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from onevalue.commands.tables import json_text
 from onevalue.replies import Reading
 
 ENVIRONMENT_VALUE_MAX = 64 * 1024
 """Bytes of a value that is put into the environment, where Linux admits 128 KiB; standard input has all values."""
+
+GROUP_LOOK_INTERVAL_S = 0.05
+"""Between two looks whether all processes of a run that was told to end are gone."""
 
 
 class Latest:
@@ -52,7 +58,9 @@ class Latest:
 
 
 class Runner:
-    """Runs `command` (a program and its arguments, no shell), one run at a time.
+    """Runs `command` (a program and its arguments, no shell), one run at a time, each in a session of its own.
+
+    What a run has started is told to end with it. What it leaves behind when it ends of itself is its own affair.
 
     Args:
         tell: gets one sentence for each run that failed.
@@ -65,6 +73,7 @@ class Runner:
         self._environ = environ
         self._child: subprocess.Popen[bytes] | None = None
         self._told_to_end = False
+        self._killed = False
 
     def run(self, reading: Reading) -> None:
         """The command has run with this state, and ended; if it failed, that is told, and all there is."""
@@ -74,14 +83,17 @@ class Runner:
                 self._command,
                 stdin=subprocess.PIPE,
                 env={**self._environ, **environment(reading, text)},
+                start_new_session=True,  # and so a group of processes, which signals reach as one
             )
         except OSError as error:
             self._tell(f"{self._command[0]} cannot be run: {error.strerror}")
             return
         self._child = child
         if self._told_to_end:  # a signal came while it was being started
-            child.terminate()
+            self._signal(signal.SIGTERM)
         child.communicate(text.encode() + b"\n")
+        while self._told_to_end and not self._killed and self._signal(0):  # the program is gone, others of its are not
+            time.sleep(GROUP_LOOK_INTERVAL_S)
         self._child = None
         if child.returncode < 0:
             self._tell(f"{self._command[0]} was ended by signal {-child.returncode}, with {reading.tag}")
@@ -89,15 +101,21 @@ class Runner:
             self._tell(f"{self._command[0]} failed with status {child.returncode}, with {reading.tag}")
 
     def stop(self) -> None:
-        """The run that is under way is told to end (SIGTERM); a signal's handler may call it."""
+        """The run that is under way is told to end (SIGTERM), all of it; a signal's handler may call it."""
         self._told_to_end = True
-        if self._child is not None:
-            self._child.terminate()
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """The run that is under way is ended the hard way; likewise."""
+        """The run that is under way is ended the hard way, all of it; likewise."""
+        self._killed = self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> bool:
+        """All processes of the run have this signal, 0 for none; False if there are none."""
         if self._child is not None:
-            self._child.kill()
+            with suppress(ProcessLookupError, PermissionError):  # a process that became another user's is out of reach
+                os.killpg(self._child.pid, number)
+                return True
+        return False
 
 
 def environment(reading: Reading, text: str) -> dict[str, str]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 from urllib.parse import urlencode
 
-from onevalue.commands.nodes import add_node_options, nodes_of, seconds
+from onevalue.commands.arguments import seconds_within
+from onevalue.commands.nodes import add_node_options, nodes_of
 from onevalue.commands.tables import cell, json_text, pairs, shortened, table, utc
 from onevalue.commands.verb import Exit, UsageError, Verb
 from onevalue.errors import RemoteProtocolError
@@ -67,7 +68,8 @@ def status(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
     shown = dict(document)
     state = shown.get("state")
     if isinstance(state, dict) and isinstance(time := state.get("time"), int | float):
-        value = shortened(json_text(state.get("value")))
+        large = f"{cell(state.get('value_size'))} bytes"
+        value = shortened(json_text(state["value"])) if "value" in state else large
         shown["state"] = f"{value}, tag {cell(state.get('tag'))}, by {cell(state.get('origin'))} at {utc(time)}"
     out.write(pairs(shown))
     return Exit.DONE
@@ -83,7 +85,10 @@ def add_query_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tag", action="append", metavar="NAME=REGEX", help="only members with such a tag; likewise")
     parser.add_argument("--relay-factor", type=int, metavar="N", help="answers come by so many others, too")
     parser.add_argument(
-        "--query-timeout", type=seconds, metavar="S", help="how long to wait for answers (by the size of the cluster)"
+        "--query-timeout",
+        type=seconds_within(0, QUERY_TIME_MAX_S),
+        metavar="S",
+        help=f"how long to wait for answers, at most {QUERY_TIME_MAX_S:g} (by the size of the cluster)",
     )
     add_node_options(parser)
 
@@ -99,7 +104,7 @@ def query(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
         "relay_factor": options.relay_factor,
         "timeout_s": options.query_timeout,
     }
-    document = document_of(nodes_of(options, writes=True).post("/v1/query", body, QUERY_TIME_MAX_S))
+    document = document_of(nodes_of(options, writes=True).ask("/v1/query", body, QUERY_TIME_MAX_S))
     if options.json:
         out.write(json_text(document) + "\n")
         return Exit.DONE
@@ -124,7 +129,7 @@ def add_event_options(parser: argparse.ArgumentParser) -> None:
 def event(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
     """See Verb."""
     body = {"name": options.name, **_payload(options.payload), "coalesce": options.coalesce or None}
-    document = document_of(nodes_of(options, writes=True).post("/v1/event", body))
+    document = document_of(nodes_of(options, writes=True).post("/v1/event", body, "the event was sent"))
     out.write(json_text(document) + "\n" if options.json else f"sent {cell(document.get('sent'))}\n")
     return Exit.DONE
 
@@ -140,7 +145,7 @@ def add_force_leave_options(parser: argparse.ArgumentParser) -> None:
 def force_leave(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
     """See Verb."""
     body = {"name": options.name, "prune": options.prune or None}
-    document = document_of(nodes_of(options, writes=True).post("/v1/force-leave", body))
+    document = document_of(nodes_of(options, writes=True).post("/v1/force-leave", body, "it was done"))
     said = f"{cell(document.get('name'))} {'is forgotten' if options.prune else 'counts as left'}\n"
     out.write(json_text(document) + "\n" if options.json else said)
     return Exit.DONE

@@ -13,16 +13,16 @@ from typing import TextIO
 from onevalue.commands.nodes import add_node_options, nodes_of
 from onevalue.commands.tables import cell, json_text, table
 from onevalue.commands.verb import Exit, UsageError, Verb
-from onevalue.errors import ConfigError, RemoteProtocolError
-from onevalue.replies import Document, document_of
+from onevalue.errors import RefusedError, RemoteProtocolError
+from onevalue.replies import Answer, Document, document_of
 
 ACTIONS = ("list", "install", "use", "remove")
 
 KEYS_TIME_MAX_S = 25.0
 """All members are asked, and answer, within so long."""
 
-KEY_LINE_MAX = 1024
-"""Characters of a key on standard input that are read."""
+INPUT_SIZE_MAX = 16384
+"""Bytes of a key on standard input, comments included: as many as a file of keys may have."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -37,18 +37,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_node_options(parser)
 
 
-def run(options: argparse.Namespace, out: TextIO, _err: TextIO) -> int:
+def run(options: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     """See Verb."""
+    try:
+        document = document_of(_asked(options))
+    except RefusedError as error:
+        err.writelines(f"{name}: {text}\n" for name, text in _messages(error.document))
+        why = str(error).replace('"force": true', "--force")  # the node speaks to whoever uses HTTP
+        raise RefusedError(why, error.status, error.document) from None
+    out.write(json_text(document) + "\n" if options.json else _told(options.action, document))
+    return Exit.DONE
+
+
+def _asked(options: argparse.Namespace) -> Answer:
+    """What a node answers to the action."""
     if options.action == "list":
         if options.key_file is not None:
             raise UsageError("keys list takes no --key-file")
-        document = document_of(nodes_of(options).read("/v1/keys", KEYS_TIME_MAX_S))
-    else:
-        nodes = nodes_of(options, writes=True)
-        body = {"key": _key(options.key_file), "force": options.force or None}
-        document = document_of(nodes.post(f"/v1/keys/{options.action}", body, KEYS_TIME_MAX_S))
-    out.write(json_text(document) + "\n" if options.json else _told(options.action, document))
-    return Exit.DONE
+        return nodes_of(options).read("/v1/keys", KEYS_TIME_MAX_S)
+    nodes = nodes_of(options, writes=True)
+    body = {"key": _key(options.key_file), "force": options.force or None}
+    return nodes.post(f"/v1/keys/{options.action}", body, "all members did it", KEYS_TIME_MAX_S)
 
 
 def _told(action: str, document: Document) -> str:
@@ -61,6 +70,12 @@ def _told(action: str, document: Document) -> str:
     return table(("KEY", f"MEMBERS (OF {cell(document.get('nodes'))})", "PRIMARY OF"), rows)
 
 
+def _messages(document: Document) -> list[tuple[str, str]]:
+    """What members said, why they did not do it, by their names."""
+    messages = document.get("messages")
+    return [(cell(name), cell(text)) for name, text in messages.items()] if isinstance(messages, dict) else []
+
+
 def _key(path: Path | None) -> str:
     """The one key that is meant, as text; no error shows it."""
     from onevalue.wire.key_text import decode_key, encode_key  # noqa: PLC0415  # ciphers take long to load
@@ -68,20 +83,28 @@ def _key(path: Path | None) -> str:
     if path is not None:
         from onevalue.keyfile import read_keys  # noqa: PLC0415  # likewise
 
-        try:
-            keys = read_keys(path)
-        except ConfigError as error:
-            raise UsageError(str(error)) from None
+        keys = read_keys(path)
         if len(keys) != 1:
             raise UsageError(
                 f"--key-file: {path} holds {len(keys)} keys. Put the one that is meant into a file of its own"
             )
         return encode_key(keys[0])
-    text = getpass.getpass("key: ") if sys.stdin.isatty() else sys.stdin.readline(KEY_LINE_MAX)
     try:
-        return encode_key(decode_key(text.strip()))
+        return encode_key(decode_key(getpass.getpass("key: ").strip() if sys.stdin.isatty() else _line()))
     except ValueError as error:
         raise UsageError(f"standard input: {error}") from None
+
+
+def _line() -> str:
+    """The one line of standard input that is no comment. Raises ValueError: there are more."""
+    data = sys.stdin.buffer.read(INPUT_SIZE_MAX + 1)
+    if len(data) > INPUT_SIZE_MAX:
+        raise ValueError(f"more than {INPUT_SIZE_MAX} bytes. Give the one key that is meant")
+    lines = [line.strip() for line in data.decode("utf-8", "replace").split("\n")]
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if len(keys) > 1:
+        raise ValueError(f"it holds {len(keys)} keys. Give the one that is meant")
+    return keys[0] if keys else ""
 
 
 KEYS = Verb(add_options, run)

@@ -5,7 +5,6 @@ It must not know what is asked.
 
 import argparse
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from onevalue import failover
 from onevalue.commands import wire
+from onevalue.commands.arguments import seconds
 from onevalue.commands.verb import UsageError
 from onevalue.commands.wire import Request
 from onevalue.failover import Plan
@@ -64,6 +64,9 @@ class Nodes:
         request: Request,
         proposed: State | None = None,
         more_s: float = 0.0,
+        *,
+        confirmed: bool = False,
+        deed: str = "it was written",
     ) -> Answer:
         """The answer to a request that changes something; see `failover.write`.
 
@@ -71,14 +74,17 @@ class Nodes:
             UnreachableError: no node took it, nothing was changed.
             OutcomeOpenError: it may have been done.
         """
-        headers = self._headers({"Content-Type": "application/json", **request.headers})
-        request = Request(request.method, request.path, request.body, headers)
-        return self._carry_out(failover.write(self.urls, proposed), request, more_s)
+        plan = failover.write(self.urls, proposed, confirmed=confirmed, deed=deed)
+        return self._carry_out(plan, self._with_body(request), more_s)
 
-    def post(self, path: str, document: Mapping[str, Any], more_s: float = 0.0) -> Answer:
+    def post(self, path: str, document: Mapping[str, Any], deed: str, more_s: float = 0.0) -> Answer:
         """The answer to a POST of the document, without the fields that are None; raises as `write`."""
-        said = {name: value for name, value in document.items() if value is not None}
-        return self.write(Request("POST", path, json.dumps(said).encode()), more_s=more_s)
+        return self.write(_posting(path, document), more_s=more_s, deed=deed)
+
+    def ask(self, path: str, document: Mapping[str, Any], more_s: float = 0.0) -> Answer:
+        """Likewise, where a POST changes nothing; raises as `read`."""
+        request = self._with_body(_posting(path, document))
+        return self._carry_out(failover.read(self.urls), request, more_s)
 
     def stream(
         self, url: str, path: str, headers: Mapping[str, str]
@@ -96,6 +102,10 @@ class Nodes:
             answer: Answer = end.value
             return answer
 
+    def _with_body(self, request: Request) -> Request:
+        headers = self._headers({"Content-Type": "application/json", **request.headers})
+        return Request(request.method, request.path, request.body, headers)
+
     def _headers(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         proof = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         return {**proof, **(more or {})}
@@ -111,7 +121,9 @@ def add_node_options(parser: argparse.ArgumentParser) -> None:
         help=f"of nodes, asked in this order when one fails; may be repeated ($ONEVALUE_URL, else {DEFAULT_URL})",
     )
     where.add_argument("--token-file", type=Path, metavar="FILE", help="proves who asks ($ONEVALUE_TOKEN is the token)")
-    where.add_argument("--ca-file", metavar="FILE", help="certificates to trust with https, PEM (the system's)")
+    where.add_argument(
+        "--ca-file", metavar="FILE", help="certificates to trust with https, PEM ($ONEVALUE_CA_FILE, else the system's)"
+    )
     where.add_argument(
         "--timeout", type=seconds, default=TIMEOUT_S, metavar="S", help=f"seconds that each node has ({TIMEOUT_S:g})"
     )
@@ -122,7 +134,8 @@ def nodes_of(options: argparse.Namespace, *, writes: bool = False) -> Nodes:
     """The nodes that the options and the environment mean; `writes`: with a token that may write.
 
     Raises:
-        UsageError: a URL, or the token, is none.
+        UsageError: a URL, the token, or the file of certificates is none.
+        ConfigError: the file of tokens cannot be read, or others may read it.
     """
     given = options.url or [os.environ.get("ONEVALUE_URL") or DEFAULT_URL]
     urls = [url.strip() for text in given for url in text.split(",") if url.strip()]
@@ -130,17 +143,20 @@ def nodes_of(options: argparse.Namespace, *, writes: bool = False) -> Nodes:
         raise UsageError("--url names no node")
     for url in urls:
         _check_url(url)
-    if options.ca_file is not None and not os.access(options.ca_file, os.R_OK):
-        raise UsageError(f"--ca-file {options.ca_file} cannot be read")
+    ca_file: str | None = options.ca_file
+    if ca_file is None and any(url.startswith("https:") for url in urls):
+        ca_file = os.environ.get("ONEVALUE_CA_FILE") or None
+    if ca_file is not None:
+        _check_ca_file(ca_file)
     if options.token_file is not None:
-        token: str | None = token_in(_text_of(options.token_file), writes=writes)
+        token: str | None = token_in(_tokens_in(options.token_file), writes=writes)
         if token is None:
             raise UsageError(f"--token-file {options.token_file} has no token that fits: a line `write TOKEN`")
     else:
         token = os.environ.get("ONEVALUE_TOKEN") or None
     if token is not None and not (token.isascii() and token.isprintable() and len(token) <= TOKEN_LENGTH_MAX):
         raise UsageError("the token is none: it has more than printable ASCII")
-    return Nodes(urls, token, options.timeout, options.ca_file)
+    return Nodes(urls, token, options.timeout, ca_file)
 
 
 def token_in(text: str, *, writes: bool) -> str | None:
@@ -156,14 +172,6 @@ def token_in(text: str, *, writes: bool) -> str | None:
     return None
 
 
-def seconds(text: str) -> float:
-    """Argparse's type of a time: more than 0 seconds."""
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"more than 0 seconds, not {text}")
-    return number
-
-
 def _check_url(url: str) -> None:
     try:
         parts = urlsplit(url)
@@ -174,12 +182,28 @@ def _check_url(url: str) -> None:
         raise UsageError(f"--url {url!r} is none: write it as {DEFAULT_URL}")
 
 
-def _text_of(path: Path) -> str:
+def _check_ca_file(path: str) -> None:
+    import ssl  # noqa: PLC0415  # it takes long to load
+
     try:
-        with path.open("rb") as file:
-            data = file.read(TOKEN_FILE_SIZE_MAX + 1)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise UsageError(f"--ca-file {path} holds no certificate in PEM, or a broken one") from None
     except OSError as error:
-        raise UsageError(f"--token-file {path} cannot be read: {error.strerror}") from None
-    if len(data) > TOKEN_FILE_SIZE_MAX:
-        raise UsageError(f"--token-file {path} has more than {TOKEN_FILE_SIZE_MAX} bytes")
-    return data.decode("utf-8", "replace")
+        raise UsageError(f"--ca-file {path} cannot be read: {error.strerror}") from None
+
+
+def _tokens_in(path: Path) -> str:
+    """The text of a file of tokens, which only its owner may read, as with a node."""
+    from onevalue.secretfile import loose_mode, named, read_secrets  # noqa: PLC0415  # it loads a database
+
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    with named(f"--token-file {path}"):
+        return read_secrets(
+            path, "tokens", TOKEN_FILE_SIZE_MAX, loose_mode(path, Path(credentials) if credentials else None)
+        )
+
+
+def _posting(path: str, document: Mapping[str, Any]) -> Request:
+    said = {name: value for name, value in document.items() if value is not None}
+    return Request("POST", path, json.dumps(said).encode())

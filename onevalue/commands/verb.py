@@ -33,11 +33,12 @@ class Exit(IntEnum):
 EXITS = """\
 exit status:
   0  done
-  1  error: no node could be reached, or the node refused
-  2  wrong usage
+  1  error: no node could be reached, or the node refused; or the output cannot be written
+  2  wrong usage; nobody was asked
   3  the condition (--if-match) does not hold, or another write of the same generation won
   4  written, and it stands, but too few members confirmed it in time (--ack)
-  5  open: the connection was lost after sending; it may have been written, or not
+  5  open: the connection was lost after sending, and it may have been done, or not; or it was written, and whether
+     enough nodes hold it is not known (--ack with --if-match)
 """
 """For --help."""
 
@@ -59,7 +60,7 @@ class Verb:
     Attributes:
         add_options: its parser has them.
         run: does it, with standard output and standard error; returns the status. May raise UsageError, CommandError,
-            and ClientError, RemoteProtocolError, ConfigError of `onevalue.errors`.
+            and ClientError, RemoteProtocolError, ConfigError of `onevalue.errors`; OSError of standard output.
     """
 
     add_options: Callable[[argparse.ArgumentParser], None]

@@ -78,7 +78,7 @@ def _print(nodes: Nodes, out: TextIO, tell: Callable[[str], None], *, as_json: b
         raise _EndedError
 
     try:
-        with _handling({signal.SIGTERM: end, signal.SIGINT: end}):
+        with handling({signal.SIGTERM: end, signal.SIGINT: end}):
             for reading in changes(nodes, secrets.SystemRandom(), time.sleep, tell):
                 out.write((json_text(reading.document) if as_json else line(reading)) + "\n")
                 out.flush()
@@ -105,7 +105,7 @@ def _act(nodes: Nodes, runner: Runner, tell: Callable[[str], None]) -> None:
     def kill(*_: object) -> None:
         runner.kill()
 
-    with _handling({signal.SIGTERM: end, signal.SIGINT: end, signal.SIGALRM: kill}):
+    with handling({signal.SIGTERM: end, signal.SIGINT: end, signal.SIGALRM: kill}):
         threading.Thread(target=hear, daemon=True).start()
         while (reading := latest.take()) is not None:
             runner.run(reading)
@@ -113,7 +113,7 @@ def _act(nodes: Nodes, runner: Runner, tell: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _handling(handlers: dict[signal.Signals, Callable[..., Any]]) -> Iterator[None]:
+def handling(handlers: dict[signal.Signals, Callable[..., Any]]) -> Iterator[None]:
     """These signals have these handlers, within."""
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse, IncompleteRead, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from onevalue.replies import ANSWER_SIZE_MAX, Answer
 
 CHUNK_SIZE = 65536
 PORTS = {"http": 80, "https": 443}
+CUT_OFF = "the connection was closed in the middle of the answer"
 
 Link = Any  # socket.socket or ssl.SSLSocket; ssl is loaded only when it is wanted
 
@@ -61,7 +62,7 @@ def exchange(url: str, request: Request, timeout_s: float, ca_file: str | None =
             if len(body) > ANSWER_SIZE_MAX:
                 return Lost(f"the answer has more than {ANSWER_SIZE_MAX} bytes")
             if response.length:  # http.client does not tell of itself that there should be more
-                return Lost("the connection was lost within the answer")
+                return Lost(CUT_OFF)
             return Answer(response.status, response.getheader("ETag"), body)
         except (OSError, HTTPException) as error:
             return Lost(reason_of(error))
@@ -136,8 +137,15 @@ def ask(link: Link, deadline: Deadline, url: str, request: Request) -> HTTPRespo
 
 def reason_of(error: Exception) -> str:
     """Why there was no answer, for people."""
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
+    match error:
+        case TimeoutError():
+            return "no answer in time"
+        case IncompleteRead():
+            return CUT_OFF
+        case RemoteDisconnected():
+            return "the connection was closed before an answer"
+        case BadStatusLine():
+            return f"what came is no HTTP: {error}"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__
 

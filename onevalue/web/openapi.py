@@ -10,6 +10,15 @@ import json
 from klein import Klein
 from twisted.web.iweb import IRequest
 
+from onevalue.bounds import (
+    ACK_TIMEOUT_MAX_S,
+    ACK_TIMEOUT_MIN_S,
+    ACK_TIMEOUT_S,
+    ACK_WORDS,
+    ACKS_MAX,
+    STALE_MAX_S,
+    WAIT_MAX_S,
+)
 from onevalue.journal_file import HISTORY_MAX_LIMIT
 from onevalue.signing import NONCE_HEADER, SIGNATURE_HEADER
 from onevalue.values import VALUE_MAX, VALUE_MIN
@@ -34,8 +43,6 @@ from onevalue.web.openapi_parts import (
 )
 from onevalue.web.openapi_schemas import GENERATION, TEXT, record, schemas, words
 from onevalue.web.original import PUSHED_GENERATION_MAX
-from onevalue.web.reading import STALE_MAX_S, WAIT_MAX_S
-from onevalue.web.writes import ACKS_MAX, TIMEOUT_MAX_S, TIMEOUT_MIN_S, TIMEOUT_S
 
 ABOUT = """\
 One value, the same on every host of a fleet. Where there is GET there is HEAD; `/get`, `/set` and
@@ -137,12 +144,17 @@ def _value() -> Part:
             query(
                 "ack",
                 "nodes that are to hold the write, this one counted",
-                {"anyOf": [{"type": "integer", "minimum": 1, "maximum": ACKS_MAX}, words(["all", "majority"])]},
+                {"anyOf": [{"type": "integer", "minimum": 1, "maximum": ACKS_MAX}, words(ACK_WORDS)]},
             ),
             query(
                 "timeout",
                 "seconds that they may take; then 504, and the write stands",
-                {"type": "number", "minimum": TIMEOUT_MIN_S, "maximum": TIMEOUT_MAX_S, "default": TIMEOUT_S},
+                {
+                    "type": "number",
+                    "minimum": ACK_TIMEOUT_MIN_S,
+                    "maximum": ACK_TIMEOUT_MAX_S,
+                    "default": ACK_TIMEOUT_S,
+                },
             ),
         ],
         requestBody=body(ref("Value")),

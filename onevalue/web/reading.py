@@ -5,17 +5,12 @@ It must not know how a read waits, nor how a state is answered.
 
 from dataclasses import dataclass
 
+from onevalue.bounds import STALE_MAX_S, WAIT_MAX_S
 from onevalue.membership import Status
 from onevalue.store import GENERATION_MAX, State
 from onevalue.web.context import Context
 from onevalue.web.parameters import Parameters, integer, seconds
 from onevalue.web.problems import ProblemError
-
-WAIT_MAX_S = 60.0
-"""A read waits at most so long. Who asks for more is told so (400), not answered sooner than it reckons with."""
-
-STALE_MAX_S = 1e9
-"""The largest bound that a read can set to how long ago this node heard another; some thirty years."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
+from onevalue.bounds import ACK_TIMEOUT_MAX_S, ACK_TIMEOUT_MIN_S, ACK_TIMEOUT_S, ACK_WORDS, ACKS_MAX
 from onevalue.errors import BusyError
 from onevalue.spread.confirming import Confirmed
 from onevalue.store import State
@@ -21,17 +22,6 @@ from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.parameters import seconds, word_or_integer
 from onevalue.web.problems import ProblemError
 from onevalue.web.states import quoted, state_text
-
-ACKS_MAX = 10_000
-"""Nodes that a write may want to be held by."""
-
-TIMEOUT_S = 5.0
-"""How long others may take to confirm, unless `timeout` says otherwise."""
-
-TIMEOUT_MIN_S = 0.001
-
-TIMEOUT_MAX_S = 25.0
-"""The longest `timeout`: the answer must come before the server gives up the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +61,8 @@ class WriteRoutes:
 
     def _wanted(self, request: IRequest) -> Wanted | None:
         """Who is to hold the write, as `ack` and `timeout` say; None: this node alone."""
-        timeout_s = seconds(request.args, "timeout", TIMEOUT_MIN_S, TIMEOUT_MAX_S) or TIMEOUT_S
-        ack = word_or_integer(request.args, "ack", ("all", "majority"), ACKS_MAX)
+        timeout_s = seconds(request.args, "timeout", ACK_TIMEOUT_MIN_S, ACK_TIMEOUT_MAX_S) or ACK_TIMEOUT_S
+        ack = word_or_integer(request.args, "ack", ACK_WORDS, ACKS_MAX)
         if ack == "all":
             return Wanted(1, True, timeout_s)
         if ack == "majority":

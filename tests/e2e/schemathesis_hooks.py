@@ -4,13 +4,12 @@ from typing import Any
 
 import schemathesis
 
+from onevalue.bounds import ACK_TIMEOUT_MAX_S, WAIT_MAX_S
 from onevalue.web.cluster import QUERY_TIME_MAX_S
-from onevalue.web.reading import WAIT_MAX_S
-from onevalue.web.writes import TIMEOUT_MAX_S
 
 ENDLESS = "/v1/watch"
 MOMENT_S = 0.05
-LONGEST_S = {"wait": WAIT_MAX_S, "timeout": TIMEOUT_MAX_S, "timeout_s": QUERY_TIME_MAX_S}
+LONGEST_S = {"wait": WAIT_MAX_S, "timeout": ACK_TIMEOUT_MAX_S, "timeout_s": QUERY_TIME_MAX_S}
 """The parameters and fields that say how long the node may take, and how much they may say."""
 
 

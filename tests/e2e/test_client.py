@@ -6,59 +6,23 @@ What a node does rarely, or must never do, a small scripted server does.
 import json
 import os
 import random
-import signal
 import socket
 import sys
 import threading
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.ssl import Certificate
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
-import onevalue
 from onevalue.client import Client, Reading, UnreachableError
 from onevalue.commands import wire
 from onevalue.commands.wire import Request
 from onevalue.failover import Lost, NotSent
 from onevalue.replies import Answer
-from tests.e2e.harness import House, Node, Process, ensure_deferred, eventually, pause, reactor
-from tests.e2e.scripted import STREAM_HEAD, answer, certified, event, scripted_node, state_json
-
-ROOT = Path(onevalue.__file__).parents[1]
-COMMAND_TIME_MAX_S = 30.0
-NOBODY = "http://127.0.0.1:9"
-
-
-class Command(Process):
-    """A run of `onevalue`; standard output and error apart."""
-
-    def __init__(self, url: str, folder: Path, *arguments: str, stdin: bytes = b"") -> None:
-        environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), "ONEVALUE_URL": url}
-        self.errors = ""
-        super().__init__("onevalue", [sys.executable, "-m", "onevalue.cli", *arguments], environ, folder)
-        if stdin:
-            self._transport.write(stdin)
-        self._transport.closeStdin()
-
-    def errReceived(self, data: bytes) -> None:
-        """Standard error."""
-        self.errors += data.decode("utf-8", "replace")
-
-    @property
-    def lines(self) -> list[str]:
-        """Of standard output."""
-        return self.output.splitlines()
-
-
-async def run(node: Node | str, house: House, *arguments: str, stdin: bytes = b"") -> tuple[int, str, str]:
-    """Status, standard output and standard error of the command at a node."""
-    url = node if isinstance(node, str) else node.url
-    command = Command(url, house.folder, *arguments, stdin=stdin)
-    status = await command.ended(COMMAND_TIME_MAX_S)
-    return status, command.output, command.errors
+from tests.e2e.command import COMMAND_TIME_MAX_S, NOBODY, ROOT, run
+from tests.e2e.harness import House, Process, ensure_deferred, eventually, reactor
+from tests.e2e.scripted import STREAM_HEAD, Script, answer, certified, event, scripted_node, state_json
 
 
 @ensure_deferred
@@ -76,6 +40,17 @@ async def test_get_and_set_at_a_node(house: House) -> None:
     assert "412" in err
     assert (await run(node, house, "set", "-", stdin=b"46\n"))[0] == 0
     assert await node.get() == "46"
+
+
+@ensure_deferred
+async def test_output_that_cannot_be_written_is_told(house: House) -> None:
+    """On one line, by a process that ends with 1, and not with what Python says at its end."""
+    node = await house.node("n").start()
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "ONEVALUE_URL": node.url}
+    line = f"{sys.executable} -m onevalue.cli get > /dev/full"
+    process = Process("onevalue", ["/bin/sh", "-c", line], environ, house.folder)
+    assert await process.ended(COMMAND_TIME_MAX_S) == 1
+    assert process.output == "onevalue: standard output: No space left on device\n"
 
 
 @ensure_deferred
@@ -186,85 +161,6 @@ async def test_confirmation_history_and_undo(house: House) -> None:
 
 
 @ensure_deferred
-async def test_watch_prints_changes_and_never_goes_back(house: House) -> None:
-    """Over two nodes of which one is behind, by whatever ends a stream; SIGTERM ends it with 0."""
-    streams = [event(4, 1) + event(5, 2), b"data: nonsense\n\n", event(3, 9) + b": beat\n\n" + event(6, 3)]
-    over = threading.Event()
-
-    def script(connection: socket.socket, _request: bytes) -> None:
-        connection.sendall(STREAM_HEAD + streams.pop(0))
-        if not streams:
-            over.wait(COMMAND_TIME_MAX_S)
-
-    with scripted_node(script) as one, scripted_node(script) as other:
-        for number, arguments in [(signal.SIGTERM, []), (signal.SIGINT, ["--json"])]:
-            streams[:] = [event(4, 1) + event(5, 2), b"data: nonsense\n\n", event(3, 9) + b": beat\n\n" + event(6, 3)]
-            watching = Command(f"{one.url},{other.url}", house.folder, "watch", *arguments)
-            await eventually(partial(has_lines, watching, 3), 15, "three changes are printed")
-            watching.signal(number.name.removeprefix("SIG"))
-            assert await watching.ended() == 0
-            if arguments:
-                assert [json.loads(line)["generation"] for line in watching.lines] == [4, 5, 6]
-            else:
-                assert watching.lines[-1] == "6  1970-01-01T00:00:12Z  n1  3"
-                assert [line.split()[0] for line in watching.lines] == ["4", "5", "6"]
-            assert "trying again and again" in watching.errors
-            assert "Traceback" not in watching.errors
-        assert f"last-event-id: {state_json(5, 2)['tag']}".encode() in one.requests[-1].lower()
-        over.set()
-
-
-async def has_lines(command: Command, count: int) -> bool:
-    """It has printed so many."""
-    assert command.running, command.errors
-    return len(command.lines) >= count
-
-
-@ensure_deferred
-async def test_watch_runs_a_command_and_the_latest_state_wins(house: House) -> None:
-    """One run at a time; what comes during a run is skipped but for the last; SIGTERM ends the run, too."""
-    seen, go = house.folder / "seen", house.folder / "go"
-    os.mkfifo(go)
-    program = f"echo begin $ONEVALUE_GENERATION $(cat) >> {seen}; read a < {go}; echo end >> {seen}; [ $a = good ]"
-    more, over = threading.Event(), threading.Event()
-
-    def script(connection: socket.socket, _request: bytes) -> None:
-        connection.sendall(STREAM_HEAD + event(1, 10))
-        more.wait(COMMAND_TIME_MAX_S)
-        connection.sendall(event(2, 20) + event(3, 30) + event(4, {"a": 40}))
-        over.wait(COMMAND_TIME_MAX_S)
-
-    async def saw(text: str) -> bool:
-        return seen.exists() and seen.read_text() == text
-
-    with scripted_node(script) as node:
-        watching = Command(node.url, house.folder, "watch", "--exec", "sh", "-c", program)
-        await eventually(lambda: saw("begin 1 10\n"), 10, "the first run has begun")
-        more.set()
-        await pause(0.3)  # others would begin now, if they did not wait
-        assert await saw("begin 1 10\n")
-        go.write_text("bad\n")
-        last = 'begin 1 10\nend\nbegin 4 {"a": 40}\n'
-        await eventually(lambda: saw(last), 10, "the run of the latest state has begun")
-        assert "failed with status 1" in watching.errors
-        watching.signal("TERM")
-        assert await watching.ended() == 0
-        assert await saw(last)
-        assert "Traceback" not in watching.errors
-        over.set()
-
-
-@ensure_deferred
-async def test_watch_ends_when_it_cannot_be(house: House) -> None:
-    """All nodes refuse: status 1. There is no such command: status 2."""
-    with scripted_node(lambda connection, _: connection.sendall(answer(401, {"detail": "a token is wanted"}))) as node:
-        for arguments in [[], ["--exec", "cat"]]:
-            status, _, err = await run(node.url, house, "watch", *arguments)
-            assert (status, "a token is wanted" in err, "Traceback" in err) == (1, True, False)
-    assert (await run(NOBODY, house, "watch", "--exec", "/nonexistent"))[0] == 2
-
-
-@ensure_deferred
 async def test_an_exchange_is_bounded(house: House) -> None:  # noqa: ARG001  # its report
     """In time and size, whatever comes; what may have arrived is told from what was surely not sent."""
     stop = threading.Event()
@@ -279,12 +175,6 @@ async def test_an_exchange_is_bounded(house: House) -> None:  # noqa: ARG001  # 
         while not stop.wait(0.05):
             connection.sendall(b"x")
 
-    def short(connection: socket.socket, _request: bytes) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n123")
-
-    def nonsense(connection: socket.socket, _request: bytes) -> None:
-        connection.sendall(b"SSH-2.0\r\n\r\n")
-
     def endless(connection: socket.socket, _request: bytes) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while not stop.is_set():
@@ -294,8 +184,10 @@ async def test_an_exchange_is_bounded(house: House) -> None:  # noqa: ARG001  # 
     for script, why in [
         (drip, "no answer in time"),
         (drip_body, "no answer in time"),
-        (short, "the connection was lost within the answer"),
-        (nonsense, "SSH-2.0"),
+        (sending(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n123"), wire.CUT_OFF),
+        (sending(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n123"), wire.CUT_OFF),
+        (sending(b""), "the connection was closed before an answer"),
+        (sending(b"SSH-2.0\r\n\r\n"), "what came is no HTTP: SSH-2.0"),
         (endless, "more than"),
     ]:
         with scripted_node(script) as node:
@@ -309,6 +201,11 @@ async def test_an_exchange_is_bounded(house: House) -> None:  # noqa: ARG001  # 
         assert await in_thread(node.url + "/base/", request, 5.0) == Answer(404, None, b"{}")
         assert node.requests[0].startswith(b"GET /base/v1/value HTTP/1.1\r\n")
         assert isinstance(await in_thread(f"https://127.0.0.1:{node.port}", request, 0.5), NotSent)
+
+
+def sending(data: bytes) -> Script:
+    """Says this, whatever is asked, and closes the connection."""
+    return lambda connection, _: connection.sendall(data)
 
 
 async def in_thread(url: str, request: Request, timeout_s: float) -> Any:

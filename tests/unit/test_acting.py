@@ -3,9 +3,11 @@
 import json
 import os
 import random
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import IncompleteRead
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -16,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.commands.acting import ENVIRONMENT_VALUE_MAX, Latest, Runner, inherited
 from onevalue.commands.hearing import changes
 from onevalue.commands.nodes import Nodes
-from onevalue.commands.watch import line
+from onevalue.commands.watch import handling, line
 from onevalue.errors import RefusedError
 from onevalue.following import RETRY_MAX_S, RETRY_MIN_S
 from onevalue.replies import Answer, Reading, reading_of
@@ -80,6 +82,30 @@ class HearingTests(SynchronousTestCase):
         assert told[:2] == ["a is not heard any more, trying again and again: the connection ended", "a is heard again"]
         assert all(0 < pause <= RETRY_MAX_S for pause in pauses)
 
+    def test_a_node_that_was_never_heard_is_not_lost(self) -> None:
+        """It cannot be heard; then it is."""
+        _, _, told, _ = self.hear(ScriptedNodes(["a"], ConnectionRefusedError(111, "no"), [event(1, 1)]))
+        assert told[:2] == ["a cannot be heard, trying again and again: no", "a is heard"]
+        _, _, told, _ = self.hear(ScriptedNodes(["a"], IncompleteRead(b"")))
+        assert told == [
+            "a cannot be heard, trying again and again: the connection was closed in the middle of the answer"
+        ]
+
+    def test_a_cluster_that_was_reset_is_told_once(self) -> None:
+        """Who goes on to hold a lower generation, that is; not who catches up."""
+        beat = b": beat\n\n"
+        for later, is_told in [
+            ([event(0, 42), beat, beat], True),
+            ([event(0, 42), event(1, 43), beat], True),
+            ([event(4, 1), event(6, 2), beat], False),
+            ([event(4, 1), event(5, 2), beat], False),
+            ([event(5, 0), beat], False),
+            ([event(4, 1)], False),
+        ]:
+            heard, _, told, _ = self.hear(ScriptedNodes(["a"], [event(5, 2)], later, [beat], later))
+            sentences = [each for each in told if "reset" in each]
+            assert (len(sentences), heard[0]) == (is_told, 5), later
+
     def test_pauses_are_short_again_after_something_came(self) -> None:
         """A node that is restarted now and then is heard again at once, however often that was."""
         bad: list[Exception | Answer | list[bytes]] = [OSError("reset") for _ in range(8)]
@@ -126,6 +152,23 @@ class LatestTests(SynchronousTestCase):
         failed.end(EndError())
         with pytest.raises(EndError):
             failed.take()
+
+
+CHILD = """
+import sys, signal, time
+import os
+path, test = sys.argv[1], int(sys.argv[2])
+def end(*_):
+    {end}
+signal.signal(signal.SIGTERM, end)
+os.kill(test, signal.SIGUSR1)
+time.sleep(20)
+{late}
+"""
+"""A process of a run that tells the test when it is there, and does `end` when it is told to end itself."""
+
+PARENT = "import os, subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}, sys.argv[1], str(os.getppid())])"
+"""The program of a run, which starts it."""
 
 
 class RunnerTests(SynchronousTestCase):
@@ -188,6 +231,29 @@ class RunnerTests(SynchronousTestCase):
         runner.stop()
         runner.run(reading_of(state_json(5, 1)))
         assert "signal 15" in self.told[0]
+
+    def test_all_processes_of_a_run_are_told_to_end(self) -> None:
+        """Also one that the program has started and that outlives it: it is waited for."""
+        runner = self.runner(
+            PARENT.format(child=CHILD.format(end="time.sleep(0.2); open(path, 'w').close(); sys.exit()", late=""))
+        )
+        with handling({signal.SIGUSR1: lambda *_: runner.stop()}):
+            runner.run(reading_of(state_json(5, 1)))
+        assert self.path.exists()
+        assert "signal 15" in self.told[0]
+
+    def test_no_process_of_a_run_is_left_when_it_was_killed(self) -> None:
+        """One that does not listen has its end at last: here the other end of a pipe, which it would write into."""
+        os.mkfifo(self.path)
+        child = "import sys; pipe = open(sys.argv[1], 'w')" + CHILD
+        child = child.format(end="os.kill(test, signal.SIGUSR2)", late="pipe.write('too late')")
+        runner = self.runner(PARENT.format(child=child))
+        with handling({signal.SIGUSR1: lambda *_: runner.stop(), signal.SIGUSR2: lambda *_: runner.kill()}):
+            reading_end = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+            runner.run(reading_of(state_json(5, 1)))
+        os.set_blocking(reading_end, True)
+        with os.fdopen(reading_end, "rb") as pipe:
+            assert pipe.read() == b""
 
     def test_secrets_and_old_states_are_not_passed_on(self) -> None:
         """The rest of the environment is."""

@@ -17,6 +17,7 @@ ROOT = Path(onevalue.__file__).parent
 PURE: dict[str, tuple[str, ...]] = {
     "errors": (),
     "types": (),
+    "bounds": (),
     "member": (),
     "config": ("errors", "types"),
     "values": ("errors",),
@@ -141,7 +142,8 @@ class ImportTests(SynchronousTestCase):
             if part_of(module) in {"cli", "commands"}:
                 top = [name for node in when_imported(tree_of(path)) for name in _imported_by(node)]
                 own = [name.split(".")[1] for name in top if name.startswith("onevalue.")]
-                admitted = ("__version__", "commands", "errors", "failover", "following", "replies", "store", "types")
+                pure = ("bounds", "errors", "failover", "following", "replies", "store", "types", "values")
+                admitted = ("__version__", "commands", *pure)
                 assert [name for name in own if name not in admitted] == [], module
                 others = [name.partition(".")[0] for name in top]
                 assert [each for each in others if each not in {*sys.stdlib_module_names, "onevalue"}] == [], module

@@ -21,6 +21,7 @@ from onevalue.client import (
     RefusedError,
     RemoteProtocolError,
     UnconfirmedError,
+    UnfitValueError,
     UnreachableError,
 )
 from tests.web_client import Net, Peer, state_json
@@ -164,9 +165,15 @@ class SetTests(ClientTestCase):
         assert self.successResultOf(setting).generation == 5
 
     def test_what_is_no_json_is_not_sent(self) -> None:
-        """NaN, and objects of Python."""
-        self.failure(self.client.set(float("nan")), ValueError)
-        self.failure(self.client.set(object()), TypeError)  # type: ignore[arg-type]  # that is the test
+        """NaN, objects of Python, and what would come back as something else."""
+        round_: list[Any] = []
+        round_.append(round_)
+        deep: Any = 1
+        for _ in range(65):
+            deep = [deep]
+        unfit: list[Any] = [float("nan"), [1e400], object(), {1: 2}, {"a": {None: 1}}, (1, 2), 2**63, "\ud800", b"x"]
+        for value in [*unfit, {"a": 1, 2: 3}, round_, deep]:
+            assert "nothing was sent" in str(self.failure(self.client.set(value), UnfitValueError))
         assert self.net.attempts == []
 
     def test_each_refusal_has_its_kind(self) -> None:
@@ -208,6 +215,18 @@ class SetTests(ClientTestCase):
         self.net.accept().lose()
         self.net.accept().answer(412, {"detail": "no", "current": state_json(5, 1)})
         assert self.successResultOf(setting).generation == 5
+
+    def test_what_is_repeated_must_be_confirmed_as_well(self) -> None:
+        """That the state is there tells nothing of who else holds it; the error has it. This node alone is enough."""
+        cases: list[tuple[int | str, type[Exception] | None]] = [("majority", OutcomeOpenError), (2, OutcomeOpenError)]
+        for ack, kind in [*cases, (1, None)]:
+            setting = self.client.set(1, if_match=TAG, ack=ack)
+            self.net.accept().lose()
+            self.net.accept().answer(412, {"detail": "no", "current": state_json(5, 1)})
+            if kind is None:
+                assert self.successResultOf(setting).generation == 5
+            else:
+                assert self.failure(setting, kind).document == {"written": state_json(5, 1)}
 
     def test_the_node_has_time_to_wait_for_others(self) -> None:
         """As much as was asked for, beside its own."""

@@ -73,11 +73,14 @@ class WriteTests(SynchronousTestCase):
         for outcome in outcomes:
             with pytest.raises(OutcomeOpenError) as raised:
                 carry_out(write(URLS), [REFUSED, outcome])
+            assert str(raised.value).startswith("whether it was written is not known: ")
             assert "http://b" in str(raised.value)
+        with pytest.raises(OutcomeOpenError, match="whether the event was sent is not known: http://a: reset"):
+            carry_out(write(URLS, deed="the event was sent"), [GONE])
 
     def test_a_decision_is_an_answer(self) -> None:
-        """Whether it is yes or no; 504 only when it says what was written."""
-        for answer in [problem(412), problem(409), problem(400), problem(504, written={})]:
+        """Whether it is yes or no; 504 only when it says what was written, or how many have answered."""
+        for answer in [problem(412), problem(409), problem(400), problem(504, written={}), problem(504, answers=1)]:
             assert carry_out(write(URLS), [answer]) == (URLS[:1], answer)
 
 
@@ -98,6 +101,17 @@ class ConditionalWriteTests(SynchronousTestCase):
         asked, answer = carry_out(write(URLS, proposed_state(TAG, 7)), [GONE, conflict(5, 7)])
         assert (asked, answer.status, json.loads(answer.body)["value"]) == (URLS[:2], 200, 7)
         assert answer.etag == f'"{State(Generation(5), 7).tag}"'
+
+    def test_its_own_state_in_the_way_is_not_confirmed(self) -> None:
+        """It was written, but that enough nodes hold it nobody has said; a node that says so does."""
+        plan = write(URLS, proposed_state(TAG, 7), confirmed=True)
+        with pytest.raises(OutcomeOpenError, match=r"it was written, but .*: reset; .*: 412") as raised:
+            carry_out(plan, [GONE, conflict(5, 7)])
+        assert raised.value.document["written"]["value"] == 7
+        answers = [GOOD, problem(504, written={}), problem(409, written={}, winner={})]
+        for answer in answers:
+            plan = write(URLS, proposed_state(TAG, 7), confirmed=True)
+            assert carry_out(plan, [GONE, answer]) == (URLS[:2], answer)
 
     def test_another_state_in_the_way_leaves_it_open(self) -> None:
         """The write may stand below it, or come yet; a node that is behind says nothing either."""

@@ -4,11 +4,11 @@ from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from onevalue.bounds import WAIT_MAX_S
 from onevalue.membership import Status
 from onevalue.store import Source, State
 from onevalue.types import Generation
 from onevalue.web.channel import RESPONSE_TIME_MAX_S
-from onevalue.web.reading import WAIT_MAX_S
 from onevalue.web.server import SWEEP_INTERVAL_S, LimitedSite
 from onevalue.web.service import WebService
 from onevalue.web.turns import DONE_PER_TURN
