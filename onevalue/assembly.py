@@ -6,6 +6,7 @@ It decides nothing. It must not know sockets, files nor HTTP: whoever assembles 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from twisted.application.service import Service
 
@@ -96,7 +97,14 @@ def assemble(config: NodeConfig, world: World) -> Parts:
         envelope=world.envelope,
         keep_keys=world.keep_keys,
     )
-    writer = Writer(store=store, journal=journal, spread=spread, clock=reactor.seconds, wall_clock=world.wall_clock)
+    writer = Writer(
+        store=store,
+        journal=journal,
+        spread=spread,
+        clock=reactor.seconds,
+        wall_clock=world.wall_clock,
+        soon=partial(reactor.callLater, 0),
+    )
     targets = [*config.join, *peers]
     return Parts(
         targets=targets,

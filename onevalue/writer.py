@@ -28,6 +28,7 @@ class Writer:
         spread: knows whether this node may write yet.
         clock: seconds of the reactor, for how long to wait.
         wall_clock: seconds since 1970, for people.
+        soon: calls a function in the next turn of the reactor: what is written in one turn stands in one commit.
     """
 
     def __init__(
@@ -38,12 +39,15 @@ class Writer:
         spread: Spread,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        soon: Callable[[Callable[[], None]], object],
     ) -> None:
         self._store = store
         self._journal = journal
         self._spread = spread
         self._clock = clock
         self._wall_clock = wall_clock
+        self._soon = soon
+        self._is_due = False  # a commit begins soon
         self._committing = self._closed = False
         self._stall: str | None = None  # why the commit under way does not end
         self._idle_waiters: list[Deferred[None]] = []
@@ -93,15 +97,19 @@ class Writer:
 
     def when_idle(self) -> Deferred[None]:
         """Fires when no commit is under way and no write waits; at once if that is so now."""
-        if not self._committing:
+        if not (self._committing or self._is_due):
             return succeed(None)
         waiter: Deferred[None] = Deferred()
         self._idle_waiters.append(waiter)
         return waiter
 
     def _commit(self) -> None:
-        if self._committing:
-            return
+        if not (self._committing or self._is_due):
+            self._is_due = True
+            self._soon(self._begin)
+
+    def _begin(self) -> None:
+        self._is_due = False
         states = self._store.begin_commit()
         if not states:
             waiters, self._idle_waiters = self._idle_waiters, []
@@ -116,7 +124,7 @@ class Writer:
         self._store.end_commit(result.getErrorMessage() if isinstance(result, Failure) else None)
         self._committing = False
         self._stall = None
-        self._commit()
+        self._begin()
 
     def _stalled(self, trouble: str) -> None:
         """Whoever waits behind a commit that does not end hears so now; its own writes when the disk answers."""

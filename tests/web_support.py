@@ -27,7 +27,7 @@ from onevalue.web.server import CONNECTIONS_MAX
 from onevalue.web.service import make_site
 from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
-from tests.fakes import FakeMembership
+from tests.fakes import FakeMembership, at_once
 
 WALL_TIME_S = 1_700_000_000.0
 """Seconds since 1970 when a node is made."""
@@ -190,6 +190,7 @@ class WebNode:
             spread=self.spread,
             clock=self.clock.seconds,
             wall_clock=wall_clock,
+            soon=at_once,
         )
         self.context = Context(
             store=self.store,

@@ -25,7 +25,7 @@ from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
-from tests.fakes import FakeMembership, make_member
+from tests.fakes import FakeMembership, at_once, make_member
 from tests.unit.test_journal import Steps
 
 reactor: Any = _reactor
@@ -86,6 +86,7 @@ class BroadcasterTests(SynchronousTestCase):
             spread=self.spread,
             clock=self.clock.seconds,
             wall_clock=lambda: 1.0,
+            soon=at_once,
         )
         self.writer = writer
         self.broadcaster = Broadcaster(

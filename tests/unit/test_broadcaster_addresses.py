@@ -25,7 +25,7 @@ from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
-from tests.fakes import FakeMembership, make_member
+from tests.fakes import FakeMembership, at_once, make_member
 
 reactor: Any = _reactor
 OURS = Statement("me", learning=False, state=State(Generation(3), 7))
@@ -107,7 +107,14 @@ class FaultTests(SynchronousTestCase):
             exchange_states=partial(exchange_states, client, Signer(Envelope(), bytes)),  # type: ignore[arg-type]  # as much of treq's client as is used here
             spread=spread,
             membership=membership,
-            writer=Writer(store=store, journal=NullJournal(), spread=spread, clock=clock.seconds, wall_clock=lambda: 0),
+            writer=Writer(
+                store=store,
+                journal=NullJournal(),
+                spread=spread,
+                clock=clock.seconds,
+                wall_clock=lambda: 0,
+                soon=at_once,
+            ),
             interval_s=2.0,
             somebody_to_ask=False,
         )

@@ -35,7 +35,7 @@ from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.wire.envelope import Envelope
 from onevalue.writer import Writer
-from tests.fakes import FakeMembership, make_member
+from tests.fakes import FakeMembership, at_once, make_member
 from tests.unit.test_wire_envelope import NEW, OLD, envelope
 from tests.web_support import Response, WebNode
 
@@ -108,6 +108,7 @@ class SignedTests(SynchronousTestCase):
                 spread=self.spread,
                 clock=self.clock.seconds,
                 wall_clock=lambda: 0,
+                soon=at_once,
             ),
             interval_s=INTERVAL_S,
             somebody_to_ask=learning,

@@ -17,6 +17,7 @@ from onevalue.journal import Contents, HistoryEntry, IJournal, LamportClocks, Nu
 from onevalue.spread import Spread
 from onevalue.store import WAITING_WRITES_MAX, Condition, Source, State, Store
 from onevalue.writer import Writer
+from tests.fakes import at_once
 from tests.spread_rig import state
 
 
@@ -101,6 +102,7 @@ class WriterRig(SynchronousTestCase):
             spread=self.spread,
             clock=self.clock.seconds,
             wall_clock=lambda: 1234.5,
+            soon=at_once,
         )
 
     def pending(self, done: Deferred[Any]) -> None:
@@ -140,6 +142,27 @@ class WriterTests(WriterRig):
         self.journal.end()
         assert self.successResultOf(first) == self.store.current == state(6, 1)
         assert self.journal.commits == [[state(6, 1)]]
+
+    def test_writes_of_one_turn_stand_together_in_one_commit(self) -> None:
+        """It begins in the next; until then the writer is not idle."""
+        later: list[Callable[[], None]] = []
+        writer = Writer(
+            store=self.store,
+            journal=self.journal,
+            spread=self.spread,
+            clock=self.clock.seconds,
+            wall_clock=lambda: 1.0,
+            soon=later.append,
+        )
+        done = [writer.write(value) for value in (60, 70, 80)]
+        idle = writer.when_idle()
+        assert (self.journal.commits, len(later)) == ([], 1)
+        later.pop()()
+        assert [each.value for each in self.journal.commits[0]] == [60, 70, 80]
+        self.pending(idle)
+        self.journal.end()
+        assert [self.successResultOf(each).generation for each in done] == [6, 7, 8]
+        self.successResultOf(idle)
 
     def test_writes_during_a_commit_stand_together_in_the_next(self) -> None:
         """In order, each with its own generation, acknowledged in order."""

@@ -15,7 +15,7 @@ from onevalue.simulation.disk import Disk
 from onevalue.spread import Spread
 from onevalue.store import GENERATION_MAX, Condition, Source, State, Store
 from onevalue.writer import Writer
-from tests.fakes import FakeMembership
+from tests.fakes import FakeMembership, at_once
 from tests.spread_rig import state
 from tests.unit.test_writer import WriterRig
 
@@ -103,6 +103,7 @@ class Host:
             spread=spread,
             clock=self.node.seconds,
             wall_clock=self.node.wall_clock,
+            soon=at_once,
         )
         reactor: Any = self.node  # as far as it is used
         Keeper(reactor=reactor, store=self.store, membership=FakeMembership(), journal=self.journal).startService()

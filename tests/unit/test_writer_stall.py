@@ -16,6 +16,7 @@ from onevalue.node import Node, Stop
 from onevalue.spread import Spread
 from onevalue.store import Source, State, Store
 from onevalue.writer import Writer
+from tests.fakes import at_once
 from tests.spread_rig import state
 from tests.unit.test_journal import Opened, Steps
 from tests.unit.test_writer import HandDrivenJournal
@@ -33,6 +34,7 @@ class StallTests(SynchronousTestCase):
             spread=Spread(name="me", store=self.store, settings=SpreadSettings(), rng=Random(1)),
             clock=Clock().seconds,
             wall_clock=lambda: 1234.5,
+            soon=at_once,
         )
 
     def refused(self, done: Deferred[State]) -> str:
