@@ -20,5 +20,8 @@ ACK_TIMEOUT_MAX_S = 25.0
 WAIT_MAX_S = 60.0
 """A read waits at most so long. Who asks for more is told so (400), not answered sooner than it reckons with."""
 
+QUERY_TIME_MAX_S = 25.0
+"""A query of all members is answered within so long, for the same reason."""
+
 STALE_MAX_S = 1e9
 """The largest bound that a read can set to how long ago a node heard another; some thirty years."""

@@ -21,12 +21,10 @@ from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
-    HTTPConnectionPool,
     RequestGenerationFailed,
     RequestTransmissionFailed,
     ResponseFailed,
     ResponseNeverReceived,
-    _HTTP11ClientFactory,
 )
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer, IPolicyForHTTPS, IResponse
@@ -45,7 +43,7 @@ from onevalue.errors import (
     UnfitValueError,
     UnreachableError,
 )
-from onevalue.exchanging import read_body
+from onevalue.exchanging import quiet_pool, read_body
 from onevalue.failover import Lost, NotSent, Outcome, Plan
 from onevalue.replies import ANSWER_SIZE_MAX, Answer, Reading, reading, refusal
 from onevalue.types import Rng
@@ -109,9 +107,8 @@ class Client:
         self._proof = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._timeout_s = timeout_s
         self._rng = rng or secrets.SystemRandom()
-        pool = HTTPConnectionPool(reactor, persistent=False)  # one that was kept may just be closing: outcome open
-        pool._factory = _QuietFactory  # noqa: SLF001  # Twisted has no other way to quiet its client
-        self._agent = Agent(reactor, tls or BrowserLikePolicyForHTTPS(), CONNECT_SHARE * timeout_s, pool=pool)
+        policy = tls or BrowserLikePolicyForHTTPS()
+        self._agent = Agent(reactor, policy, CONNECT_SHARE * timeout_s, pool=quiet_pool(reactor))
         self._under_way: list[Deferred[Any]] = []
         self._watched: list[Watched] = []
         self._stopped = False
@@ -280,10 +277,6 @@ def _reason(error: Exception) -> str:
         return "no answer in time"
     reasons = getattr(error, "reasons", None)  # of twisted.web.client
     return "; ".join(each.getErrorMessage() for each in reasons) if reasons else str(error)
-
-
-class _QuietFactory(_HTTP11ClientFactory):
-    noisy = False
 
 
 @implementer(IBodyProducer)

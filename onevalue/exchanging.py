@@ -49,10 +49,15 @@ def quiet_client(
 
     Who shows a certificate is believed if one of the `authorities` has signed it; None: one of the platform's.
     """
+    endpoints = NumericEndpoints(reactor, connect_time_max_s, authorities)
+    return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, quiet_pool(reactor)))
+
+
+def quiet_pool(reactor: Any) -> HTTPConnectionPool:
+    """Connections of which none is kept, since one that was kept may just be closing, nor told of in the log."""
     pool = HTTPConnectionPool(reactor, persistent=False)
     pool._factory = _QuietFactory  # noqa: SLF001  # Twisted has no other way to quiet its client
-    endpoints = NumericEndpoints(reactor, connect_time_max_s, authorities)
-    return HTTPClient(Agent.usingEndpointFactory(reactor, endpoints, pool))
+    return pool
 
 
 @implementer(IAgentEndpointFactory)

@@ -19,7 +19,7 @@ from onevalue.errors import (
 )
 from onevalue.store import GENERATION_MAX, State
 from onevalue.types import Generation
-from onevalue.values import Value, canonical
+from onevalue.values import Value
 
 ANSWER_SIZE_MAX = 32 * 1024 * 1024
 """Bytes of one answer that a client takes: the members of a very large cluster, or a long history."""
@@ -95,11 +95,11 @@ def reading_of(obj: object, etag: str | None = None) -> Reading:
         raise RemoteProtocolError("the answer is no state: its origin or time is of the wrong kind")
     if not isinstance(tag, str) or not 0 < len(tag) <= TAG_LENGTH_MAX or not tag.isprintable():
         raise RemoteProtocolError("the answer is no state: it has no tag")
+    state = State(Generation(generation), obj["value"], origin, float(time))
     try:
-        canonical(obj["value"])  # it can be ordered
+        state.text  # noqa: B018  # it can be ordered, as it can be made
     except (ValueError, RecursionError):
         raise RemoteProtocolError("the answer is no state: its value has no canonical form") from None
-    state = State(Generation(generation), obj["value"], origin, float(time))
     return Reading(state, tag, {**obj, "tag": tag})
 
 

@@ -22,7 +22,6 @@ from onevalue.journal_file import reason
 from onevalue.journal_thread import DaemonThread
 from onevalue.store import State, Store
 from onevalue.streams import Reactor
-from onevalue.values import Value, canonical
 
 MODE = 0o644
 """All on the host may read it, whatever the umask says: that is what it is for."""
@@ -54,8 +53,8 @@ def check_path(text: str) -> Path:
     return path
 
 
-def replace_value(path: Path, value: Value) -> None:
-    """The file at `path` is the canonical JSON of `value` and a line feed; whoever reads sees it whole, old or new.
+def replace_text(path: Path, text: bytes) -> None:
+    """The file at `path` is this text and a line feed; whoever reads sees it whole, old or new.
 
     It is made beside it, always under the same name, so that all crashes together leave one at most. It is on the disk
     before it is renamed: a file system may keep a rename and lose what was written before, and a power cut would leave
@@ -70,7 +69,7 @@ def replace_value(path: Path, value: Value) -> None:
         # O_EXCL: not through a link that somebody has put there
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE), "wb") as file:
             os.fchmod(file.fileno(), MODE)
-            file.write(canonical(value) + b"\n")
+            file.write(text + b"\n")
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
@@ -149,7 +148,7 @@ class ValueFile(Service):
         self._busy = True
         self._slow = self._reactor.callLater(SLOW_S, self._is_slow)
         state = self._store.current
-        writing = deferToThreadPool(self._reactor, self._threads, replace_value, self._path, state.value)
+        writing = deferToThreadPool(self._reactor, self._threads, replace_text, self._path, state.text)
         writing.addCallbacks(self._done, self._failed, callbackArgs=(state,))
         writing.addCallback(self._ended).addErrback(self._log_bug)
 

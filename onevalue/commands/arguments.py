@@ -1,13 +1,16 @@
 """What is typed, as argparse's types: times, integers, tags and numbers of nodes, in the ranges that nodes admit.
 
-All raise ArgumentTypeError, or ValueError: wrong usage, before anybody is asked. It must not know any verb.
+All raise ArgumentTypeError, or ValueError: wrong usage, before anybody is asked. And what comes on standard input. It
+must not know any verb.
 """
 
 import math
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 from onevalue.bounds import ACK_WORDS, ACKS_MAX
+from onevalue.commands.verb import UsageError
 from onevalue.failover import TAG
 
 
@@ -65,3 +68,11 @@ def acks(text: str) -> str:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= ACKS_MAX):
         raise ArgumentTypeError(f"{' or '.join(ACK_WORDS)}, or an integer from 1 to {ACKS_MAX}, not {text!r}")
     return str(int(text))
+
+
+def standard_input(size_max: int) -> bytes:
+    """All of it. Raises UsageError: it has more than `size_max` bytes."""
+    data = sys.stdin.buffer.read(size_max + 1)
+    if len(data) > size_max:
+        raise UsageError(f"standard input has more than {size_max} bytes")
+    return data

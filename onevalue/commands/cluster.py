@@ -5,20 +5,17 @@ It must not know how a node is asked, nor what it does with it.
 
 import argparse
 import base64
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 from urllib.parse import urlencode
 
-from onevalue.commands.arguments import seconds_within
+from onevalue.bounds import QUERY_TIME_MAX_S
+from onevalue.commands.arguments import seconds_within, standard_input
 from onevalue.commands.nodes import add_node_options, nodes_of
 from onevalue.commands.tables import cell, json_text, pairs, shortened, table, utc
 from onevalue.commands.verb import Exit, UsageError, Verb
 from onevalue.errors import RemoteProtocolError
 from onevalue.replies import document_of
-
-QUERY_TIME_MAX_S = 25.0
-"""A node answers a query within so long."""
 
 PAYLOAD_SIZE_MAX = 65536
 """Bytes of a payload on standard input; nodes admit less, and say how much."""
@@ -155,10 +152,7 @@ def _payload(text: str) -> dict[str, str]:
     """The field of a body."""
     if text != "-":
         return {"payload": text} if text else {}
-    data = sys.stdin.buffer.read(PAYLOAD_SIZE_MAX + 1)
-    if len(data) > PAYLOAD_SIZE_MAX:
-        raise UsageError(f"standard input has more than {PAYLOAD_SIZE_MAX} bytes")
-    return {"payload_base64": base64.b64encode(data).decode()}
+    return {"payload_base64": base64.b64encode(standard_input(PAYLOAD_SIZE_MAX)).decode()}
 
 
 def _tag(text: str) -> tuple[str, str]:

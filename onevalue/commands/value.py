@@ -5,12 +5,11 @@ It must not know how a node is asked, nor how states are ordered.
 
 import argparse
 import json
-import sys
 from typing import Any, TextIO
 from urllib.parse import urlencode
 
 from onevalue.bounds import ACK_TIMEOUT_MAX_S, ACK_TIMEOUT_MIN_S, ACK_TIMEOUT_S, STALE_MAX_S, WAIT_MAX_S
-from onevalue.commands.arguments import acks, integer_within, seconds_within, tag, tag_or_any
+from onevalue.commands.arguments import acks, integer_within, seconds_within, standard_input, tag, tag_or_any
 from onevalue.commands.nodes import Nodes, add_node_options, nodes_of
 from onevalue.commands.tables import cell, json_text, printable, shortened, table, utc
 from onevalue.commands.verb import CommandError, Exit, UsageError, Verb
@@ -179,10 +178,7 @@ def _text_of(options: argparse.Namespace) -> bytes:
             return _checked(options.value.encode(), repr(shortened(printable(options.value))))
     except UnicodeEncodeError:  # Python has made halves of surrogate pairs of the bytes that are none
         raise UsageError("the value is no UTF-8") from None
-    data = sys.stdin.buffer.read(VALUE_SIZE_MAX + 1)
-    if len(data) > VALUE_SIZE_MAX:
-        raise UsageError(f"standard input has more than {VALUE_SIZE_MAX} bytes")
-    return _checked(data, "standard input")
+    return _checked(standard_input(VALUE_SIZE_MAX), "standard input")
 
 
 def _checked(text: bytes, what: str) -> bytes:

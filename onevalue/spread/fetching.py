@@ -43,6 +43,11 @@ class _Wanted:
     next_at: float
     attempts: int = 0
 
+    def add(self, holders: Sequence[str]) -> None:
+        """The first of them will be asked, too, if there is room."""
+        if len(self.holders) < HOLDERS_MAX:
+            self.holders += [name for name in holders[:1] if name not in self.holders]
+
 
 class Fetching:
     """The newest state that this node has heard of and does not hold, and whom it asks for it."""
@@ -70,9 +75,7 @@ class Fetching:
             return False
         for known in (self._wanted, self._rival):
             if known is not None and known.tag == tag:
-                known.holders += [name for name in holders[:1] if name not in known.holders][
-                    : HOLDERS_MAX - len(known.holders)
-                ]
+                known.add(holders)
                 return False
         if self._wanted is not None and generation < self._wanted.generation:
             return False

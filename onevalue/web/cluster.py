@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.web.iweb import IRequest
 
 from onevalue.addresses import is_loopback
+from onevalue.bounds import QUERY_TIME_MAX_S
 from onevalue.errors import BusyError, LocalProtocolError
 from onevalue.member import KeyResult, Member, QueryRequest, Status
 from onevalue.spread.contacts import contact_of
@@ -24,9 +25,6 @@ from onevalue.web.context import Context
 from onevalue.web.crosssite import refuse_cross_site
 from onevalue.web.problems import ProblemError
 from onevalue.wire.key_text import decode_key
-
-QUERY_TIME_MAX_S = 25.0
-"""The longest time of a query over HTTP: its answer must come before the connection's deadline."""
 
 MEMBERS_PER_TURN = 500
 """Members that are written between two turns of the reactor: there may be thousands."""

@@ -5,6 +5,7 @@ JSON Schema, draft 2020-12, as OpenAPI 3.1 has it. Bounds are those of the code.
 
 from collections.abc import Sequence
 
+from onevalue.bounds import QUERY_TIME_MAX_S
 from onevalue.exchange import STATE_SENT_SIZE_MAX
 from onevalue.member import Status
 from onevalue.serf.asking import RELAY_FACTOR_MAX
@@ -12,7 +13,6 @@ from onevalue.serf.filters import FILTERS_MAX
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.store import GENERATION_MAX, ORIGIN_LENGTH_MAX, Source
 from onevalue.values import VALUE_DEPTH_MAX
-from onevalue.web.cluster import QUERY_TIME_MAX_S
 from onevalue.web.openapi_parts import Part, ref
 
 TEXT: Part = {"type": "string"}

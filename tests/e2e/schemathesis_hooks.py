@@ -4,8 +4,7 @@ from typing import Any
 
 import schemathesis
 
-from onevalue.bounds import ACK_TIMEOUT_MAX_S, WAIT_MAX_S
-from onevalue.web.cluster import QUERY_TIME_MAX_S
+from onevalue.bounds import ACK_TIMEOUT_MAX_S, QUERY_TIME_MAX_S, WAIT_MAX_S
 
 ENDLESS = "/v1/watch"
 MOMENT_S = 0.05

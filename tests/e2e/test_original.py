@@ -57,6 +57,15 @@ async def all_hold(value: int, generation: int, nodes: tuple[Node, ...], origina
     await eventually(check, SPREAD_S, f"all hold {value} at generation {generation}")
 
 
+async def beside_one(house: House, original: Callable[[str], Original]) -> tuple[Original, tuple[Node, Node]]:
+    """An original and two nodes of ours, which all hold 100 at generation 1."""
+    only = original("o1")
+    nodes = await mixed(house, only)
+    await nodes[0].set(100)
+    await all_hold(100, 1, nodes, (only,))
+    return only, nodes
+
+
 async def logged(line: str, *nodes: Node) -> None:
     """One of these nodes has written this in its log; what it writes takes a moment to get here."""
 
@@ -88,10 +97,7 @@ async def test_an_original_is_told_nothing_while_the_value_is_no_integer(
     house: House, original: Callable[[str], Original]
 ) -> None:
     """It keeps what it had, and ours count that; with the next integer it is one of the cluster again."""
-    only = original("o1")
-    nodes = await mixed(house, only)
-    await nodes[0].set(100)
-    await all_hold(100, 1, nodes, (only,))
+    only, nodes = await beside_one(house, original)
     assert (await nodes[0].call("PUT", "/v1/value", data=b'"v1"')).status == 200
 
     async def skipped() -> bool:
@@ -111,10 +117,7 @@ async def test_a_tie_that_ours_win_is_healed_by_raising_the_generation(
     house: House, original: Callable[[str], Original]
 ) -> None:
     """An original with a losing value at our generation never learns ours; after 5 s ours raise the generation."""
-    only = original("o1")
-    nodes = await mixed(house, only)
-    await nodes[0].set(100)
-    await all_hold(100, 1, nodes, (only,))
+    only, nodes = await beside_one(house, original)
     began = time.monotonic()
     await nodes[0].set(900)
     await nodes[1].holds(900)

@@ -24,8 +24,8 @@ from zope.interface.verify import verifyObject
 from onevalue.node import Node, Stop
 from onevalue.store import Source, State, Store
 from onevalue.types import Generation
-from onevalue.valuefile import RETRY_MAX_S, RETRY_MIN_S, SLOW_S, ValueFile, check_path, replace_value
-from onevalue.values import Value
+from onevalue.valuefile import RETRY_MAX_S, RETRY_MIN_S, SLOW_S, ValueFile, check_path, replace_text
+from onevalue.values import Value, canonical
 from tests.unit.test_journal import ANSWER_TIMEOUT_S, HalfClock, Steps
 from tests.unit.test_journal_file import as_nobody
 from tests.unit.test_options import parse
@@ -64,13 +64,13 @@ class ReplaceTests(Folder):
             ("\n", '"\\n"\n'),
         ]
         for value, text in table:
-            replace_value(self.path, value)
+            replace_text(self.path, canonical(value))
             assert self.path.read_text(encoding="utf-8") == text
             assert (self.names(), oct(self.path.stat().st_mode)[-3:]) == (["value"], "644")
 
     def test_it_is_on_the_disk_before_it_has_its_name(self) -> None:
         """A power cut in between must not leave it empty: what is renamed was synchronised, as a whole."""
-        replace_value(self.path, 1)
+        replace_text(self.path, canonical(1))
         synced: list[bytes] = []
 
         def fsync(descriptor: int) -> None:
@@ -78,18 +78,18 @@ class ReplaceTests(Folder):
             assert self.path.read_text() == "1\n"
 
         with mock.patch("os.fsync", fsync):
-            replace_value(self.path, 22)
+            replace_text(self.path, canonical(22))
         assert (synced, self.path.read_text()) == ([b"22\n"], "22\n")
 
     def test_what_fails_leaves_the_old_file_and_nothing_else(self) -> None:
         """Wherever it fails."""
-        replace_value(self.path, 1)
+        replace_text(self.path, canonical(1))
         for name in ("os.fsync", "os.fchmod", "pathlib.Path.replace"):
             with (
                 mock.patch(name, side_effect=OSError(28, "No space left on device")),
                 pytest.raises(OSError, match="28"),
             ):
-                replace_value(self.path, 2)
+                replace_text(self.path, canonical(2))
             assert (self.names(), self.path.read_text()) == (["value"], "1\n")
 
     def test_what_a_crash_left_is_no_obstacle(self) -> None:
@@ -97,7 +97,7 @@ class ReplaceTests(Folder):
         other = self.folder / "other"
         other.write_text("precious")
         (self.folder / ".value.new").symlink_to(other)
-        replace_value(self.path, 2)
+        replace_text(self.path, canonical(2))
         assert (self.names(), other.read_text()) == (["other", "value"], "precious")
 
 
@@ -330,13 +330,13 @@ class ReaderTests(SynchronousTestCase):
         folder = Path(tempfile.mkdtemp(prefix="onevalue-"))
         self.addCleanup(shutil.rmtree, folder)
         values: list[Value] = [1, "x" * 100_000]
-        replace_value(folder / "value", values[0])
+        replace_text(folder / "value", canonical(values[0]))
         over = threading.Event()
 
         def write() -> None:
             with mock.patch("os.fsync"):
                 for number in range(200):
-                    replace_value(folder / "value", values[number % 2])
+                    replace_text(folder / "value", canonical(values[number % 2]))
             over.set()
 
         writer = threading.Thread(target=write)

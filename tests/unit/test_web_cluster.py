@@ -7,9 +7,10 @@ from typing import Any
 from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
+from onevalue.bounds import QUERY_TIME_MAX_S
 from onevalue.errors import BusyError, LocalProtocolError
 from onevalue.member import KeyResult, QueryRequest, QueryResult, Status
-from onevalue.web.cluster import KEY_ACTIONS, QUERY_TIME_MAX_S
+from onevalue.web.cluster import KEY_ACTIONS
 from onevalue.wire.key_text import encode_key, fingerprint
 from tests.fakes import make_member
 from tests.web_support import Response, WebNode
