@@ -292,20 +292,23 @@ class Serf:
             name: of the event.
             payload: any bytes.
             coalesce: receivers may deliver only the newest of this name.
-            slot: the event replaces the one of this urgent slot, and goes before all other gossip.
+            slot: the event replaces the one of this urgent slot and goes before all other gossip, of which a round is
+                made at once: where all straight copies are lost, nobody else would gossip it.
             direct: it is sent straight to these too, at once.
             now: seconds.
 
         Raises:
             LocalProtocolError: longer than user_event_size_max; nothing changed.
         """
+        now = self._clamp(now)
         raw = self._intake.event_log.stamp(name, payload, coalesce=coalesce)
+        self._send_direct(raw, direct, now)
         if slot is None:
             self._broadcasts.add_event(raw)
-            self._send_direct(raw, direct, now)
         else:
             self._broadcasts.put_urgent(slot, raw)
-            self._send_direct(raw, direct, now)
+            self.swim.gossip_once(now)
+        self._settle(now)
         return raw
 
     def relay_event(self, raw: bytes, *, slot: str, direct: Sequence[Address] = (), now: float) -> None:
@@ -317,10 +320,11 @@ class Serf:
             direct: to whom it goes straight.
             now: seconds.
         """
-        self._broadcasts.put_urgent(slot, raw)
+        now = self._clamp(now)
         self._send_direct(raw, direct, now)
-        self.swim.gossip_now(self._clamp(now))
-        self._settle(self._now)
+        self._broadcasts.put_urgent(slot, raw)
+        self.swim.gossip_now(now)
+        self._settle(now)
 
     def update_tags(self, tags: Mapping[str, str], now: float) -> None:
         """This node has these tags and gossips them. Raises what `encode_tags` raises if they are too long."""
@@ -475,7 +479,5 @@ class Serf:
             self._events.append(LeaveDone())
 
     def _send_direct(self, raw: bytes, direct: Sequence[Address], now: float) -> None:
-        now = self._clamp(now)
         for address in direct:
             self.swim.send_user(address, raw, now)
-        self._settle(now)

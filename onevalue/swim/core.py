@@ -56,7 +56,8 @@ DEPARTURE (stream-bounds): memberlist has the bound of the stream.
 """
 
 URGENT_ROUNDS: Final = 2
-"""Rounds of gossip that are made at once for what is urgent. With one, a member in 300 hears nothing at 5% loss."""
+"""Rounds of gossip that are made at once for what is urgent and was heard. With one, at 5% loss a member in 300 hears
+nothing."""
 
 URGENT_ROUND_PAUSE_S: Final = 0.05
 """From rounds out of turn to the next ones, whatever floods us with what is urgent."""
@@ -314,10 +315,16 @@ class Swim:
         DEPARTURE (urgent-gossip): memberlist gossips at intervals only. It is sent as often as else, but sooner.
         """
         now = self._at(now)
-        if self._started and now - self._urgent_round_at >= URGENT_ROUND_PAUSE_S:
+        if now - self._urgent_round_at >= URGENT_ROUND_PAUSE_S:
             self._urgent_round_at = now
             for _ in range(URGENT_ROUNDS):
-                self._gossip_round(now)
+                self.gossip_once(now)
+
+    def gossip_once(self, now: float) -> None:
+        """The next round of gossip is made at once, however many there were: whoever asks for it bounds how often."""
+        now = self._at(now)
+        if self._started:
+            self._gossip_round(now)
 
     def leave(self, now: float) -> None:
         """This node has left and gossips it; LeaveSent follows. It goes on answering for as long as it is fed."""

@@ -219,13 +219,22 @@ class EventTests(SynchronousTestCase):
     def test_an_event_in_a_slot_is_sent_straight_and_in_the_slot_only(self) -> None:
         """A later one of the slot takes its place; straight copies carry nothing beside them."""
         serf = _started()
-        serf.datagrams_to_send()
         serf.user_event("onevalue", b"1", coalesce=False, slot="onevalue", now=1.0)
+        serf.datagrams_to_send()
         raw = serf.user_event("onevalue", b"2", coalesce=False, slot="onevalue", direct=[PEER], now=1.0)
-        ((data, address),) = serf.datagrams_to_send()
+        (data, address), _ = serf.datagrams_to_send()
         assert address == PEER
         assert decode_packet(data).messages == [User(raw)]
         assert _gossiped(serf) == []
+        assert serf.urgent_broadcasts(3, 1300) == [raw]
+
+    def test_an_event_in_a_slot_is_gossiped_once_at_once(self) -> None:
+        """So that a member need not wait whose straight copy was lost; what is left to send waits for the intervals."""
+        serf = _started()
+        serf.datagrams_to_send()
+        raw = serf.user_event("onevalue", b"1", coalesce=False, slot="onevalue", now=1.0)
+        ((data, address),) = serf.datagrams_to_send()
+        assert (decode_packet(data).messages[0], address) == (User(raw), ("10.0.0.2", PORT))
         assert serf.urgent_broadcasts(3, 1300) == [raw]
 
     def test_the_event_of_another_takes_the_slot_as_the_same_bytes(self) -> None:
