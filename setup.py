@@ -45,6 +45,7 @@ setup(
         "attrs>=23.1",
         "msgpack>=1.0.5",
         "cryptography>=42",
+        "prometheus-client>=0.20",
         "google-re2>=1.1",  # tags of queries: Python's own re can be stalled for ever by one pattern
     ],
     extras_require={
@@ -57,8 +58,9 @@ setup(
             "matplotlib>=3.8",
             "schemathesis>=4.32",
             "jsonschema-rs>=0.60",  # which it is built upon
+            "pyyaml>=6",
         ],
-        "lint": ["build", "mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-setuptools"],
+        "lint": ["build", "mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-pyyaml", "types-setuptools"],
         "bench": ["psutil>=5.9"],
         "fuzz": ["atheris>=3.0"],
         "plot": ["matplotlib>=3.8"],  # the pictures of `onevalue simulate`

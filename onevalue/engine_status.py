@@ -1,9 +1,11 @@
-"""What /v1/status shows of the gossip engine beside what the core tells of itself: keys by fingerprint, the own name.
+"""What /v1/status shows of the gossip engine beside what the core tells of itself, and what metrics show of it.
 
-It must not know where either comes from.
+Keys are shown by fingerprint. It must not know who shows any of it.
 """
 
 from onevalue.addresses import host_port
+from onevalue.membership import EngineFigures
+from onevalue.serf.core import Serf
 from onevalue.serf.dispute import Dispute
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.key_text import fingerprint
@@ -35,3 +37,14 @@ def shown_dispute(dispute: Dispute | None, now: float) -> dict[str, object] | No
         "since_s": round(now - dispute.since, 3),
         "last_sign_s": round(now - dispute.seen, 3),
     }
+
+
+def figures_of(serf: Serf) -> EngineFigures:
+    """What the core has measured."""
+    return EngineFigures(
+        health_score=serf.swim.health_score,
+        counters=serf.counters,
+        queues=serf.queue_lengths,
+        packets=[(direction, *row) for direction, counts in serf.swim.packets.items() for row in counts.rows()],
+        round_trips=serf.swim.round_trips,
+    )

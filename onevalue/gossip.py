@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onevalue.engine_status import shown_dispute, shown_encryption
+from onevalue.engine_status import figures_of, shown_dispute, shown_encryption
 from onevalue.errors import RemoteProtocolError
 from onevalue.eventlines import write_lines
 from onevalue.inquiries import Inquiries, Keep
@@ -26,7 +26,7 @@ from onevalue.joiner import Joiner
 from onevalue.loglines import LimitedLog
 from onevalue.member import KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 from onevalue.member_views import MemberViews
-from onevalue.membership import IMembership
+from onevalue.membership import EngineFigures, IMembership
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
@@ -277,6 +277,10 @@ class GossipService(Service):
             "name_dispute": shown_dispute(self._serf.dispute, self._reactor.seconds()),
             **self._serf.status(),
         }
+
+    def figures(self) -> EngineFigures:
+        """See IMembership."""
+        return figures_of(self._serf)
 
     # Feeding --------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 from onevalue import journal_file
 from onevalue.errors import JournalError
+from onevalue.histogram import Histogram
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
 from onevalue.journal_interface import IJournal, NullJournal
 from onevalue.journal_queue import Append, AppendQueue, Behind, tell
@@ -148,6 +149,8 @@ class Journal:
         self._stall_observers: list[Callable[[str], None]] = []
         self._retry_s = 0.0  # 0: the last transaction went well
         self._reads = self._commits = self._failures = 0
+        self.commit_times = Histogram()
+        self._began = 0.0  # the transaction under way
 
     def append(self, states: Sequence[State], source: Source) -> Deferred[None]:
         """See IJournal."""
@@ -249,6 +252,7 @@ class Journal:
             return
         self._cancel("_timer")
         self._busy = True
+        self._began = self._reactor.seconds()
         self._under_way = self._waiting.take_batch()
         behind, self._behind = self._behind, Behind()
         # What was learnt comes first: writes that it has overtaken were never accepted.
@@ -262,6 +266,7 @@ class Journal:
 
     def _committed(self, _: object, entries: list[HistoryEntry]) -> str | None:
         self._commits += 1
+        self.commit_times.observe(self._reactor.seconds() - self._began)
         for entry in entries:
             if self.durable is None or self.durable < entry.state:
                 self.durable = entry.state

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import Attribute, Interface, implementer
 
+from onevalue.histogram import Histogram
 from onevalue.journal_file import Contents, HistoryEntry, LamportClocks, Peer
 from onevalue.store import Source, State
 
@@ -19,6 +20,7 @@ class IJournal(Interface):
     trouble: str | None = Attribute("Why the last transaction failed, a sentence; None once one succeeds: it tries.")
     durable: State | None = Attribute("The newest state known to be durable; None when there is none.")
     history_max: int = Attribute("How many accepted states are kept, 0 .. HISTORY_MAX_LIMIT.")
+    commit_times: Histogram = Attribute("Seconds that each transaction took which was made durable.")
 
     def append(states: Sequence[State], source: Source) -> Deferred[None]:
         """Fires when all the states are durable, in one transaction.
@@ -72,6 +74,7 @@ class NullJournal:
     trouble: str | None = None
     durable: State | None = None
     history_max = 0
+    commit_times = Histogram()  # nothing is ever counted
 
     def append(self, states: Sequence[State], source: Source) -> Deferred[None]:  # noqa: ARG002  # nothing is kept
         """Fires at once."""

@@ -4,13 +4,34 @@ Two engines stand behind it: `gossip`, embedded (the default), and later an exte
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
+from onevalue.histogram import Histogram
 from onevalue.member import KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 
-__all__ = ["IMembership", "KeyResult", "Member", "QueryRequest", "QueryResult", "Status", "UserEvent"]
+__all__ = ["EngineFigures", "IMembership", "KeyResult", "Member", "QueryRequest", "QueryResult", "Status", "UserEvent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFigures:
+    """What an engine has measured, for metrics; an engine leaves out what it does not know.
+
+    Attributes:
+        health_score: how slow this node seems to itself, 0 is best.
+        counters: since the start, by name.
+        queues: how many messages wait, by queue.
+        packets: direction (in, out), kind, packets, and bytes of UDP payload, since the start.
+        round_trips: seconds from a direct ping to its ack.
+    """
+
+    health_score: int | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+    queues: Mapping[str, int] = field(default_factory=dict)
+    packets: Sequence[tuple[str, str, int, int]] = ()
+    round_trips: Histogram | None = None
 
 
 class IMembership(Interface):
@@ -86,3 +107,6 @@ class IMembership(Interface):
 
     def status() -> Mapping[str, object]:
         """What /v1/status shows of the engine: counters, queue lengths, health."""
+
+    def figures() -> EngineFigures:
+        """What metrics show of the engine."""

@@ -12,11 +12,21 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
-from onevalue.errors import ExhaustedError, NotDurableError, NotReadyError, WriteRefusedError
+from onevalue.errors import ConflictError, ExhaustedError, NotDurableError, NotReadyError, WriteRefusedError
 from onevalue.journal import IJournal
 from onevalue.spread import Spread
 from onevalue.store import Condition, Source, State, Store, Write
 from onevalue.values import Value
+
+RESULTS: dict[type[WriteRefusedError], str] = {
+    ConflictError: "conflict",
+    NotReadyError: "not_ready",
+    NotDurableError: "not_durable",
+    ExhaustedError: "exhausted",
+}
+"""How a write can be refused, as metrics name it."""
+
+ACKNOWLEDGED = "acknowledged"
 
 
 class Writer:
@@ -29,6 +39,9 @@ class Writer:
         clock: seconds of the reactor, for how long to wait.
         wall_clock: seconds since 1970, for people.
         soon: calls a function in the next turn of the reactor: what is written in one turn stands in one commit.
+
+    Attributes:
+        results: how many writes ended how, since the start; see RESULTS.
     """
 
     def __init__(
@@ -51,6 +64,7 @@ class Writer:
         self._committing = self._closed = False
         self._stall: str | None = None  # why the commit under way does not end
         self._idle_waiters: list[Deferred[None]] = []
+        self.results = dict.fromkeys([ACKNOWLEDGED, *RESULTS.values()], 0)
         journal.observe_stall(self._stalled)
 
     @property
@@ -78,9 +92,9 @@ class Writer:
         While the journal's disk does not answer, writes fail at once, but for those that it has been given already.
         """
         if self.not_ready is not None:
-            return fail(NotReadyError(self.not_ready, self._spread.retry_after_s(self._clock())))
+            return self._refused(NotReadyError(self.not_ready, self._spread.retry_after_s(self._clock())))
         if self._stall is not None:
-            return fail(NotDurableError(self._stall))
+            return self._refused(NotDurableError(self._stall))
         done: Deferred[State] = Deferred()
         try:
             self._store.propose(
@@ -91,7 +105,7 @@ class Writer:
                 condition=condition,
             )
         except WriteRefusedError as error:
-            return fail(error)
+            return self._refused(error)
         self._commit()
         return done
 
@@ -138,14 +152,24 @@ class Writer:
         # One that finds no generation left may have been renumbered while it was in flight.
         may_be_on_disk = write.in_flight or isinstance(error, ExhaustedError)
         if error is None:
+            self.results[ACKNOWLEDGED] += 1
             done.callback(write.state)
         elif may_be_on_disk and not isinstance(error, NotDurableError):
             overtaken = self._journal.when_durable(self._store.current)
             overtaken.addCallbacks(
-                lambda _: done.errback(error), lambda failure: done.errback(_open_outcome(error, failure))
+                lambda _: self._tell(done, error), lambda failure: self._tell(done, _open_outcome(error, failure))
             )
         else:
-            done.errback(error)
+            self._tell(done, error)
+
+    def _tell(self, done: Deferred[State], error: WriteRefusedError) -> None:
+        """Who writes hears that the write was refused, and it is counted."""
+        self.results[RESULTS[type(error)]] += 1
+        done.errback(error)
+
+    def _refused(self, error: WriteRefusedError) -> Deferred[State]:
+        self.results[RESULTS[type(error)]] += 1
+        return fail(error)
 
 
 def _open_outcome(error: WriteRefusedError, failure: Failure) -> NotDurableError:

@@ -8,7 +8,16 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
-from onevalue.membership import IMembership, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
+from onevalue.membership import (
+    EngineFigures,
+    IMembership,
+    KeyResult,
+    Member,
+    QueryRequest,
+    QueryResult,
+    Status,
+    UserEvent,
+)
 
 TURN_S = 2.0**-20
 
@@ -49,6 +58,7 @@ class FakeMembership:
     def __init__(self, local_name: str = "n1", members: Sequence[Member] = ()) -> None:
         self.local_name = local_name
         self.contact_s: float | None = None
+        self.engine_figures = EngineFigures()
         self.sent_values: list[tuple[bytes, list[Member]]] = []
         self.relayed_values: list[tuple[bytes, list[Member]]] = []
         self.copied_values: list[list[Member]] = []
@@ -111,6 +121,10 @@ class FakeMembership:
             observer(self._tried)
         else:
             self._tried_observers.append(observer)
+
+    def figures(self) -> EngineFigures:
+        """See IMembership."""
+        return self.engine_figures
 
     def send_value_event(self, payload: bytes, direct: Sequence[Member]) -> None:
         """See IMembership."""

@@ -227,6 +227,11 @@ class Serf:
         """What was counted since the start, SWIM's and Serf's; the names are fixed."""
         return {**self.swim.counters, **self._intake.counters, **self._healing.counters}
 
+    @property
+    def queue_lengths(self) -> dict[str, int]:
+        """How many messages wait to be gossiped, by queue."""
+        return {**self._broadcasts.lengths(), "memberlist": self.swim.queue_length}
+
     def rtt_s(self, one: str, other: str) -> float | None:
         """The estimated round trip between two members, seconds; None while too little is known."""
         if one == other and self._roster.get(one) is not None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from onevalue.config import SwimSettings
-from onevalue.swim.counters import new_counters
+from onevalue.histogram import Histogram
+from onevalue.swim.counters import PacketCounts, new_counters
 from onevalue.swim.events import SwimEvent
 from onevalue.swim.timers import Timers
 from onevalue.types import Rng
@@ -25,6 +26,8 @@ class Common:
         envelope: what stands around packets and streams.
         timers: what is to be done when; each part names its keys after itself.
         counters: see `counters`; each part counts its own.
+        received, sent: packets, by kind.
+        round_trips: seconds from a direct ping to its ack.
     """
 
     settings: SwimSettings
@@ -33,3 +36,6 @@ class Common:
     envelope: Envelope = field(default_factory=Envelope)
     timers: Timers = field(default_factory=Timers)
     counters: dict[str, int] = field(default_factory=new_counters)
+    received: PacketCounts = field(default_factory=PacketCounts)
+    sent: PacketCounts = field(default_factory=PacketCounts)
+    round_trips: Histogram = field(default_factory=Histogram)

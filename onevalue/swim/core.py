@@ -12,8 +12,10 @@ from typing import Final
 
 from onevalue.config import SwimSettings
 from onevalue.errors import LocalProtocolError, MislabelledError, RemoteProtocolError, UndecipherableError
+from onevalue.histogram import Histogram
 from onevalue.swim.address import is_addr, unmapped
 from onevalue.swim.common import Common
+from onevalue.swim.counters import PacketCounts
 from onevalue.swim.delegate import Delegate
 from onevalue.swim.events import PacketRefused, SwimEvent, UserMessage
 from onevalue.swim.members import Acquaintances, MemberRecord
@@ -25,8 +27,10 @@ from onevalue.swim.sequence import Sequencer, reply_address
 from onevalue.swim.states import MemberStates
 from onevalue.swim.streams import StreamFailed, StreamOutcome, StreamRequest, Streams
 from onevalue.types import Address, Incarnation, Rng
-from onevalue.wire.codec import decode_packet, encode_message
+from onevalue.wire.codec import Packet, decode_packet, encode_message
 from onevalue.wire.envelope import Envelope
+from onevalue.wire.memberlist_schema import MESSAGE_IDS
+from onevalue.wire.message_ids import MessageId
 from onevalue.wire.messages import (
     Ack,
     Alive,
@@ -116,6 +120,21 @@ class Swim:
         return self._common.counters
 
     @property
+    def queue_length(self) -> int:
+        """How many of memberlist's messages wait to be gossiped."""
+        return len(self._states.queue)
+
+    @property
+    def round_trips(self) -> Histogram:
+        """Seconds from a direct ping to its ack."""
+        return self._common.round_trips
+
+    @property
+    def packets(self) -> dict[str, PacketCounts]:
+        """What was received (`in`) and sent (`out`)."""
+        return {"in": self._common.received, "out": self._common.sent}
+
+    @property
     def local(self) -> MemberRecord:
         """This node; dead with incarnation 0 before `start`, left after `leave`."""
         return self._states.local
@@ -155,7 +174,7 @@ class Swim:
             "members": members,
             "health_score": self.health_score,
             "incarnation": int(self.local.incarnation),
-            "queue": len(self._states.queue),
+            "queue": self.queue_length,
             "suspicions": self._states.suspicions,
             "relays": len(self._relays),
             "streams": len(self._streams),
@@ -216,10 +235,12 @@ class Swim:
         try:
             plain = self._common.envelope.open_packet(data)
         except (MislabelledError, UndecipherableError) as error:
+            self._common.received.count(None, len(data))
             self.count_refused(error)
             self._events.append(PacketRefused(source, str(error)))
             return
         packet = decode_packet(plain)
+        self._common.received.count(_first(packet), len(data))
         self.counters["malformed"] += len(packet.errors)
         if packet.messages:
             self._heard_from(self._states.table.at(source), now)
@@ -403,6 +424,11 @@ class Swim:
         for record in self._states.table.choose(self._common.settings.gossip_nodes, suits, self._common.rng):
             if not self._outbox.gossip_to(record):
                 return
+
+
+def _first(packet: Packet) -> int | None:
+    """The number of the first message; None if none could be read."""
+    return MESSAGE_IDS.get(type(packet.messages[0]), MessageId.USER) if packet.messages else None
 
 
 def _check_meta(meta: bytes) -> None:

@@ -1,6 +1,9 @@
 """What the core counts, for people and for metrics; the names are fixed, so the counters cannot grow."""
 
+from collections.abc import Iterable
 from typing import Final
+
+from onevalue.wire.message_ids import MessageId
 
 COUNTER_NAMES: Final = (
     "packets_in",
@@ -12,6 +15,7 @@ COUNTER_NAMES: Final = (
     "undecipherable",  # packets or streams that no key of ours opens, or plain ones where keys are demanded
     "members_refused",  # names above MEMBERS_MAX
     "conflicts",  # names of members claimed from another address
+    "suspicions",  # members that became suspect here, by own probes or the word of others
     "refutations",  # accusations of this node, refuted
     "probes",
     "probes_failed",  # nobody reached the member, which thus became suspect
@@ -28,3 +32,31 @@ COUNTER_NAMES: Final = (
 def new_counters() -> dict[str, int]:
     """All counters at 0."""
     return dict.fromkeys(COUNTER_NAMES, 0)
+
+
+UNREADABLE: Final = "unreadable"
+"""The kind of a packet in which no message could be read."""
+
+_IN_PACKETS: Final = (
+    *(MessageId.PING, MessageId.INDIRECT_PING, MessageId.ACK, MessageId.NACK),
+    *(MessageId.SUSPECT, MessageId.ALIVE, MessageId.DEAD, MessageId.USER),
+)
+_KINDS: Final = {int(each): each.name.lower() for each in _IN_PACKETS}
+
+
+class PacketCounts:
+    """Packets, and bytes of UDP payload, by the kind of their first message: what rides on it counts with it."""
+
+    def __init__(self) -> None:
+        self.packets = dict.fromkeys([*_KINDS.values(), UNREADABLE], 0)
+        self.bytes = dict(self.packets)
+
+    def count(self, first: int | None, size: int) -> None:
+        """A packet of `size` bytes counts; `first` is the number of its first message, None if there is none."""
+        kind = _KINDS.get(first, UNREADABLE) if first is not None else UNREADABLE
+        self.packets[kind] += 1
+        self.bytes[kind] += size
+
+    def rows(self) -> Iterable[tuple[str, int, int]]:
+        """Kind, packets, bytes."""
+        return [(kind, count, self.bytes[kind]) for kind, count in self.packets.items()]

@@ -81,6 +81,7 @@ class Outbox:
             self._packets.append((packet, address))
             self._common.counters["packets_out"] += 1
             self._common.counters["bytes_out"] += len(packet)
+            self._common.sent.count(chunk[0][0], len(packet))
 
 
 def _reads_crc(record: MemberRecord | None) -> bool:

@@ -77,7 +77,9 @@ class Prober:
             return False
         if not probe.asked_others:
             member = self._states.table.get(probe.target.name) or probe.target
-            self._common.tell(AckReceived(member, max(0.0, now - probe.sent), message.payload))
+            round_trip_s = max(0.0, now - probe.sent)
+            self._common.round_trips.observe(round_trip_s)
+            self._common.tell(AckReceived(member, round_trip_s, message.payload))
         self._end(-1)
         return True
 

@@ -152,6 +152,7 @@ class MemberStates:
             self._gossip(news)
             record = replace(known, incarnation=news.incarnation, status=NodeStatus.SUSPECT, changed=now)
             self.table.put(record, self._common.rng)
+            self._common.counters["suspicions"] += 1
             self._begin_suspicion(record, news.accuser, now)
             self._common.tell(MemberSuspected(record, news.accuser))
 

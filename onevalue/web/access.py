@@ -36,6 +36,8 @@ def need_of(method: bytes, path: bytes) -> Need:
         return Need.NOTHING
     if path == b"/get":  # the original's, for any method
         return Need.READ
+    if method in (b"GET", b"HEAD") and path == b"/metrics":
+        return Need.READ
     if method in (b"GET", b"HEAD") and path.startswith(b"/v1/") and not _KEYS.fullmatch(path):
         return Need.READ
     return Need.WRITE

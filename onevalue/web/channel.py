@@ -21,6 +21,7 @@ from twisted.web.server import Request
 
 from onevalue.exchange import STATEMENT_SIZE_MAX
 from onevalue.web.problems import ProblemError, answer_problem, describe
+from onevalue.web.traffic import UNROUTED
 
 if TYPE_CHECKING:
     from onevalue.web.server import LimitedSite
@@ -81,6 +82,7 @@ class LimitedRequest(Request):
     content: BytesIO
     held_size = 0  # bytes of the body that count
     rememberable = False  # see `remembered.may_be_remembered`
+    route = UNROUTED  # see `routes`
 
     def gotLength(self, _length: int | None) -> None:
         """The body is kept in memory, where Twisted takes a temporary file for one of unknown length."""
@@ -206,6 +208,7 @@ class LimitedChannel(HTTPChannel):
         """The answer has been handed over; the next request may come, or has come already."""
         if isinstance(request, LimitedRequest):
             request.release()
+            self.site.served.count(request.method, request.route, request.code)
         if self.phase is not Phase.CLOSING:
             self._enter(Phase.IDLE, IDLE_TIME_MAX_S)
         super().requestDone(request)  # type: ignore[no-untyped-call]  # likewise

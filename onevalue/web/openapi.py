@@ -260,11 +260,15 @@ def _node() -> Part:
         token=False,
         text=True,
     )
+    metrics = operation(
+        "readMetrics", "What was counted and measured, for Prometheus", {200: text_answer("samples")}, text=True
+    )
     return {
         "/v1/status": {"get": status},
         "/v1/openapi.json": {"get": described},
         "/healthz": {"get": alive},
         "/readyz": {"get": ready},
+        "/metrics": {"get": metrics},
     }
 
 

@@ -17,7 +17,7 @@ from onevalue.web.channel import LimitedChannel, LimitedRequest
 from onevalue.web.problems import ErrorLog
 from onevalue.web.remembered import RememberedAnswers
 from onevalue.web.remembering import RememberingChannel
-from onevalue.web.traffic import Traffic
+from onevalue.web.traffic import Served, Traffic
 
 CONNECTIONS_MAX = 10_000
 """Open connections where the system lets this process open so many files; more are closed at once."""
@@ -40,6 +40,7 @@ class LimitedSite(Site):
         reactor: for time.
         wall_clock: for the Date of answers.
         traffic: is counted here.
+        served: answers are counted here.
         error_log: of the errors that the resource does not answer itself.
         end_waiting: called when the server stops; all that would go on for long is then answered.
         remembered: answers that are given again without asking the resource.
@@ -60,6 +61,7 @@ class LimitedSite(Site):
         *,
         wall_clock: Callable[[], float],
         traffic: Traffic,
+        served: Served,
         error_log: ErrorLog,
         remembered: RememberedAnswers,
         end_waiting: Callable[[], None],
@@ -69,6 +71,7 @@ class LimitedSite(Site):
         )
         self.wall_clock = wall_clock
         self.traffic = traffic
+        self.served = served
         self.error_log = error_log
         self.remembered = remembered
         self.stopping = False

@@ -6,7 +6,6 @@ It must not know what any route does.
 import os
 import socket
 
-from klein import Klein
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -28,12 +27,14 @@ from onevalue.web.guard import Check, Guard
 from onevalue.web.health import HealthRoutes
 from onevalue.web.history import HistoryRoutes
 from onevalue.web.hosts import HostCheck
+from onevalue.web.metrics import MetricsRoutes
 from onevalue.web.openapi import OpenApiRoutes
 from onevalue.web.original import OriginalRoutes
 from onevalue.web.problems import ErrorLog, add_problems
 from onevalue.web.remembered import RememberedAnswers
+from onevalue.web.routes import Routes
 from onevalue.web.server import CONNECTIONS_MAX, LimitedSite
-from onevalue.web.traffic import Traffic
+from onevalue.web.traffic import Served, Traffic
 from onevalue.web.v1 import V1Routes
 from onevalue.web.watch import WatchRoutes
 from onevalue.web.watching import WATCHERS_PERCENT_MAX, Watchers
@@ -49,11 +50,15 @@ must turn away try again after a second, then two, and so on; Twisted's own boun
 
 
 def make_resource(
-    context: Context, contact: ShownContact, traffic: Traffic, watchers: Watchers, error_log: ErrorLog
+    context: Context,
+    contact: ShownContact,
+    traffic: Traffic,
+    served: Served,
+    watchers: Watchers,
+    error_log: ErrorLog,
 ) -> IResource:
     """The resource with all routes."""
-    app = Klein()
-    app.url_map.merge_slashes = False  # no redirects: what is no path of ours is 404
+    app = Routes()
     OriginalRoutes(context).add_to(app)
     V1Routes(context, contact, traffic, watchers).add_to(app)
     WatchRoutes(watchers).add_to(app)
@@ -62,6 +67,7 @@ def make_resource(
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
     OpenApiRoutes(context).add_to(app)
+    MetricsRoutes(context, traffic, served).add_to(app)
     add_problems(app, context.store, error_log)
     return app.resource()
 
@@ -72,14 +78,16 @@ def make_site(reactor: IReactorTime, context: Context, connections_max: int = CO
     context.store.observe(lambda _: remembered.clear())
     contact = ShownContact(context.membership, context.wall_clock, remembered.clear)
     traffic = Traffic(connections_max=connections_max, watchers_max=connections_max * WATCHERS_PERCENT_MAX // 100)
+    served = Served()
     error_log = ErrorLog(reactor, traffic)
     checks: list[Check] = [HostCheck([context.name, *context.host_names]), context.access]
     watchers = Watchers(reactor, context.store, traffic)
     return LimitedSite(
-        Guard(make_resource(context, contact, traffic, watchers, error_log), checks, reactor, traffic),
+        Guard(make_resource(context, contact, traffic, served, watchers, error_log), checks, reactor, traffic),
         reactor,
         wall_clock=context.wall_clock,
         traffic=traffic,
+        served=served,
         error_log=error_log,
         remembered=remembered,
         end_waiting=watchers.end_all,

@@ -1,6 +1,8 @@
 """What the HTTP server counts of its traffic, for /v1/status and metrics."""
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(slots=True)
@@ -32,3 +34,24 @@ class Traffic:
     watchers_refused: int = 0
     connections_max: int = 0
     watchers_max: int = 0
+
+
+UNROUTED: Final = "none"
+"""The route of requests that no route has seen."""
+
+_METHODS: Final = frozenset([b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"])
+
+
+class Served:
+    """Answers that were given by the routes, by method, route and status; routes are those of the program alone."""
+
+    def __init__(self) -> None:
+        self._answers: Counter[tuple[bytes, str, int]] = Counter()
+
+    def count(self, method: bytes, route: str, code: int) -> None:
+        """An answer was given; methods that nobody knows count as one."""
+        self._answers[method if method in _METHODS else b"other", route, code] += 1
+
+    def rows(self) -> list[tuple[str, str, int, int]]:
+        """Method, route, status, how many; sorted."""
+        return sorted((method.decode(), route, code, count) for (method, route, code), count in self._answers.items())

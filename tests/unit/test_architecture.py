@@ -18,6 +18,7 @@ PURE: dict[str, tuple[str, ...]] = {
     "errors": (),
     "types": (),
     "bounds": (),
+    "histogram": (),
     "member": (),
     "config": ("errors", "types"),
     "values": ("errors",),
@@ -30,8 +31,8 @@ PURE: dict[str, tuple[str, ...]] = {
     "following": ("types", "sse", "replies"),
     "wire": ("errors", "types", "config"),
     "signing": ("errors", "wire"),
-    "swim": ("errors", "types", "config", "wire"),
-    "serf": ("errors", "types", "config", "wire", "swim"),
+    "swim": ("errors", "types", "config", "histogram", "wire"),
+    "serf": ("errors", "types", "config", "histogram", "wire", "swim"),
 }
 """The pure parts, and the parts of the project that each may import besides itself."""
 

@@ -32,6 +32,7 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("POST", "/v1/force-leave"): Need.WRITE,
     ("GET", "/v1/keys"): Need.WRITE,
     ("POST", "/v1/keys/<action>"): Need.WRITE,
+    ("GET", "/metrics"): Need.READ,
     ("GET", "/healthz"): Need.NOTHING,
     ("GET", "/readyz"): Need.NOTHING,
 }
@@ -119,7 +120,7 @@ class RouteTests(SynchronousTestCase):
             for path in (
                 "/",
                 "/new",
-                "/metrics",
+                "/metrics/",
                 "/v1",
                 "/v2/value",
                 "/set",

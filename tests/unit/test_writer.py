@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 
 from onevalue.config import SpreadSettings
 from onevalue.errors import ConflictError, JournalError, NotDurableError, NotReadyError, WriteRefusedError
+from onevalue.histogram import Histogram
 from onevalue.journal import Contents, HistoryEntry, IJournal, LamportClocks, NullJournal, Peer
 from onevalue.spread import Spread
 from onevalue.store import WAITING_WRITES_MAX, Condition, Source, State, Store
@@ -29,6 +30,7 @@ class HandDrivenJournal:
     trouble: str | None = None
     durable: State | None = None
     history_max = 0
+    commit_times = Histogram()
 
     def __init__(self) -> None:
         self.commits: list[list[State]] = []

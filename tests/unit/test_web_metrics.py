@@ -1,0 +1,224 @@
+"""/metrics: what Prometheus reads of a node; and the dashboard and alerts in dist/, which name what is there."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from onevalue.config import LAN
+from onevalue.engine_status import figures_of
+from onevalue.histogram import Histogram
+from onevalue.membership import EngineFigures, Status
+from onevalue.store import Source, State
+from onevalue.types import Generation
+from tests.fakes import make_member
+from tests.unit.serf_net import hear_alive, make_serf
+from tests.web_support import WALL_TIME_S, KeepingJournal, WebNode
+
+DIST = Path(__file__).parents[2] / "dist"
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class SqliteLike(KeepingJournal):
+    """Says that it keeps what it keeps."""
+
+    def status(self) -> dict[str, object]:
+        """See IJournal."""
+        return {**super().status(), "kind": "sqlite", "behind": False, "waiting": 3, "failures": 2}
+
+
+def scrape(node: WebNode, **headers: str) -> Samples:
+    """All samples, by name and labels."""
+    response = node.get("/metrics", **headers)
+    assert response.status == 200
+    families = text_string_to_metric_families(response.body.decode())
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def of(samples: Samples, sample: str, /, **labels: str) -> float | None:
+    """One sample; None if it is not there."""
+    return samples.get((sample, tuple(sorted(labels.items()))))
+
+
+def full_node() -> WebNode:
+    """A node with a journal, members, and an engine that has measured all that there is."""
+    serf = make_serf(1, swim_settings=replace(LAN, probe_interval_s=1.0))
+    serf.start(0.0)
+    hear_alive(serf, "n2", 2)
+    node = WebNode(SqliteLike())
+    node.membership.engine_figures = figures_of(serf)
+    node.membership.set_members(make_member("n1"), make_member("n2", suspect=True))
+    node.membership.contact_s = 0.25
+    node.get("/get")
+    return node
+
+
+class MetricsTests(SynchronousTestCase):
+    """What stands there."""
+
+    def test_the_value_is_there_by_its_generation_and_as_a_number(self) -> None:
+        """True counts as 1; what is no number is left out."""
+        node = WebNode()
+        node.store.merge(State(Generation(3), True, "n2", WALL_TIME_S), Source.EVENT)
+        samples = scrape(node)
+        assert of(samples, "onevalue_value_generation") == 3
+        assert of(samples, "onevalue_value_number") == 1
+        assert of(samples, "onevalue_value_written_timestamp_seconds") == WALL_TIME_S
+        assert of(samples, "onevalue_info", name="n1", version="1.2.3") == 1
+        node.store.merge(State(Generation(4), "blue"), Source.EVENT)
+        assert of(scrape(node), "onevalue_value_number") is None
+
+    def test_writes_count_by_how_they_ended(self) -> None:
+        """Acknowledged, or refused for a condition."""
+        node = WebNode()
+        assert node.put(b"1").status == 200
+        assert node.put(b"2", If_Match='"7-0000000000000000"').status == 412
+        samples = scrape(node)
+        assert of(samples, "onevalue_writes_total", result="acknowledged") == 1
+        assert of(samples, "onevalue_writes_total", result="conflict") == 1
+        assert of(samples, "onevalue_writes_total", result="not_durable") == 0
+
+    def test_states_of_others_count_by_their_way_and_take_their_time(self) -> None:
+        """Half a second from the write, here."""
+        node = WebNode()
+        node.store.merge(State(Generation(1), 1, "n2", WALL_TIME_S - 0.5), Source.EVENT)
+        samples = scrape(node)
+        assert of(samples, "onevalue_merges_total", source="event") == 1
+        assert of(samples, "onevalue_spread_seconds_bucket", le="0.25") == 0
+        assert of(samples, "onevalue_spread_seconds_bucket", le="0.5") == 1
+        assert of(samples, "onevalue_spread_seconds_count") == 1
+
+    def test_members_count_by_status(self) -> None:
+        """Suspects are among those alive; nobody to hear is no contact."""
+        node = WebNode()
+        assert of(scrape(node), "onevalue_last_contact_seconds") is None
+        node.membership.set_members(
+            make_member("n1"), make_member("n2", suspect=True), make_member("n3", status=Status.FAILED)
+        )
+        node.membership.contact_s = 0.25
+        samples = scrape(node)
+        assert of(samples, "onevalue_members", status="alive") == 2
+        assert of(samples, "onevalue_members", status="failed") == 1
+        assert of(samples, "onevalue_members_suspect") == 1
+        assert of(samples, "onevalue_last_contact_seconds") == 0.25
+
+    def test_the_engine_shows_what_it_has_measured(self) -> None:
+        """Packets by kind, queues, health, round trips; each counter in one family only."""
+        rtts = Histogram()
+        rtts.observe(0.002)
+        node = WebNode()
+        node.membership.engine_figures = EngineFigures(
+            health_score=2,
+            counters={"refutations": 4, "malformed": 5, "push_pulls": 6, "packets_in": 7},
+            queues={"intents": 1},
+            packets=[("in", "ping", 7, 700)],
+            round_trips=rtts,
+        )
+        samples = scrape(node)
+        assert of(samples, "onevalue_health_score") == 2
+        assert of(samples, "onevalue_refutations_total") == 4
+        assert of(samples, "onevalue_malformed_total", kind="malformed") == 5
+        assert of(samples, "onevalue_gossip_events_total", event="push_pulls") == 6
+        assert of(samples, "onevalue_packets_total", direction="in", kind="ping") == 7
+        assert of(samples, "onevalue_packet_bytes_total", direction="in", kind="ping") == 700
+        assert of(samples, "onevalue_queue_length", queue="intents") == 1
+        assert of(samples, "onevalue_probe_rtt_seconds_bucket", le="0.0025") == 1
+        events = {dict(labels)["event"] for name, labels in samples if name == "onevalue_gossip_events_total"}
+        assert events == {"push_pulls"}
+
+    def test_an_engine_that_knows_little_is_no_error(self) -> None:
+        """What it leaves out is left out."""
+        samples = scrape(WebNode())
+        assert of(samples, "onevalue_health_score") is None
+        assert of(samples, "onevalue_probe_rtt_seconds_count") is None
+
+    def test_the_journal_is_there_if_there_is_one(self) -> None:
+        """With its trouble, and how long its transactions took."""
+        assert of(scrape(WebNode()), "onevalue_journal_healthy") is None
+        journal = SqliteLike()
+        journal.trouble = "the disk is full"
+        samples = scrape(WebNode(journal))
+        assert of(samples, "onevalue_journal_healthy") == 0
+        assert of(samples, "onevalue_journal_failures_total") == 2
+        assert of(samples, "onevalue_journal_commit_seconds_count") is not None
+
+    def test_answers_count_by_route_and_status(self) -> None:
+        """By the rule of the route, so that no path of a stranger makes a series of its own; nor does a method."""
+        node = WebNode()
+        node.get("/set/7")
+        node.get("/set/8")
+        node.get("/set/x")
+        node.get("/nowhere/at/all")
+        node.request("BREW", "/nowhere")
+        samples = scrape(node)
+        rule = "/set/<new_value>"
+        assert of(samples, "onevalue_http_requests_total", method="GET", route=rule, code="200") == 2
+        assert of(samples, "onevalue_http_requests_total", method="GET", route=rule, code="400") == 1
+        assert of(samples, "onevalue_http_requests_total", method="GET", route="none", code="404") == 1
+        assert of(samples, "onevalue_http_requests_total", method="other", route="none", code="404") == 1
+
+    def test_both_text_formats_are_spoken(self) -> None:
+        """As the scraper asks."""
+        node = WebNode()
+        assert node.get("/metrics").headers["content-type"].startswith("text/plain")
+        asked = node.get("/metrics", Accept="application/openmetrics-text; version=1.0.0")
+        assert asked.headers["content-type"].startswith("application/openmetrics-text")
+        assert asked.body.endswith(b"# EOF\n")
+
+    def test_a_node_that_is_not_scraped_does_not_load_what_makes_the_text(self) -> None:
+        """It is a tenth of a second, and some MiB."""
+        program = "import sys, onevalue.tap; sys.exit('prometheus_client' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+class DistTests(SynchronousTestCase):
+    """The dashboard and the alerts."""
+
+    def setUp(self) -> None:
+        """What a node shows, by name."""
+        self.names = {"up", *(name for name, _ in scrape(full_node()))}
+
+    def test_the_dashboard_asks_only_for_what_there_is(self) -> None:
+        """In each of its queries."""
+        text = (DIST / "grafana-dashboard.json").read_text()
+        queries = list(_expressions(json.loads(text)))
+        assert len(queries) > 15
+        _check_names(queries, self.names)
+
+    def test_the_alerts_ask_only_for_what_there_is_and_say_what_to_do(self) -> None:
+        """Each has a sentence for whoever is woken, and a chapter in the documentation."""
+        groups = yaml.safe_load((DIST / "prometheus-alerts.yml").read_text())["groups"]
+        rules = [rule for group in groups for rule in group["rules"]]
+        assert len(rules) >= 8
+        _check_names([rule["expr"] for rule in rules], self.names)
+        for rule in rules:
+            assert rule["labels"]["severity"] in {"page", "ticket"}, rule
+            assert set(rule["annotations"]) == {"summary", "description"}, rule
+
+
+def _check_names(queries: list[str], names: set[str]) -> None:
+    for query in queries:
+        asked = re.findall(r"\b(?:onevalue|process)_\w+|\bup\b", query)
+        assert asked, query
+        assert [name for name in asked if name not in names] == [], query
+
+
+def _expressions(part: object) -> Iterator[str]:
+    """All queries of a dashboard."""
+    if isinstance(part, dict):
+        for name, each in part.items():
+            if name == "expr":
+                yield each
+            else:
+                yield from _expressions(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from _expressions(each)
