@@ -22,7 +22,9 @@ from tests.fakes import make_member
 from tests.unit.serf_net import hear_alive, make_serf
 from tests.web_support import WALL_TIME_S, KeepingJournal, WebNode
 
-DIST = Path(__file__).parents[2] / "dist"
+ROOT = Path(__file__).parents[2]
+DIST = ROOT / "dist"
+PROTOCOL = ROOT / "docs" / "protocol.md"
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -180,11 +182,17 @@ class MetricsTests(SynchronousTestCase):
 
 
 class DistTests(SynchronousTestCase):
-    """The dashboard and the alerts."""
+    """The documentation, the dashboard and the alerts."""
 
     def setUp(self) -> None:
         """What a node shows, by name."""
         self.names = {"up", *(name for name, _ in scrape(full_node()))}
+
+    def test_the_documentation_names_all_that_there_is(self) -> None:
+        """And nothing else."""
+        chapter = PROTOCOL.read_text().partition("### 6.10 Metrics")[2].partition("\n## ")[0]
+        shown = {re.sub("_(bucket|sum|count)$", "", name) for name in self.names if name.startswith("onevalue_")}
+        assert set(re.findall(r"`(onevalue_\w+)`", chapter)) == shown
 
     def test_the_dashboard_asks_only_for_what_there_is(self) -> None:
         """In each of its queries."""
