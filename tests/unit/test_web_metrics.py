@@ -24,6 +24,7 @@ from tests.web_support import WALL_TIME_S, KeepingJournal, WebNode
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
+OPERATING = ROOT / "docs" / "operating.md"
 PROTOCOL = ROOT / "docs" / "protocol.md"
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -210,6 +211,8 @@ class DistTests(SynchronousTestCase):
         for rule in rules:
             assert rule["labels"]["severity"] in {"page", "ticket"}, rule
             assert set(rule["annotations"]) == {"summary", "description"}, rule
+        chapters = re.findall(r"^### (\w+)$", OPERATING.read_text(), re.MULTILINE)
+        assert [rule["alert"] for rule in rules] == chapters
 
 
 def _check_names(queries: list[str], names: set[str]) -> None:
