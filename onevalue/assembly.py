@@ -183,7 +183,7 @@ def _serf(config: NodeConfig, world: World) -> Serf:
         name=config.name,
         addr=to_bytes(placement.advertise_host),
         port=placement.advertise_port,
-        tags={**config.tags, HTTP_TAG: http_tag(config.http, placement.advertise_host)},
+        tags={**config.tags, HTTP_TAG: http_tag(config.http_at, placement.advertise_host)},
         swim_settings=config.swim,
         settings=config.serf,
         rng=world.rng,

@@ -84,7 +84,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     access = Access(config.access.tokens)
 
     def exposed() -> list[str]:
-        return exposure(config.placement, config.http, envelope, access.tokens)
+        return exposure(config.placement, config.http_at, envelope, access.tokens)
 
     _warn(exposed())
     signer = Signer(envelope, secrets.token_bytes)
