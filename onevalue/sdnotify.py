@@ -192,13 +192,10 @@ class Notices(Service):
             f"holds {value} at generation {current.generation}",
             f"members: {shown_counts}",
         ]
-        if len(members) > 1 and not any(m.status is Status.ALIVE and m.name != self._local for m in members):
+        others = [m.status for m in members if m.name != self._membership.local_name]
+        if Status.FAILED in others and Status.ALIVE not in others:
             parts.append("isolated: no other member is alive")
         return "; ".join(parts)
-
-    @property
-    def _local(self) -> str:
-        return self._membership.local_name
 
     def _tell(self, *assignments: str) -> bool:
         told = self._manager.tell(*assignments)
