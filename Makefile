@@ -46,7 +46,7 @@ simulate: $(VENV)/installed-test ## a campaign of SEEDS fresh seeds, and bugs th
 fuzz: $(VENV)/installed-test $(VENV)/installed-fuzz ## what comes from the network, a minute each; ARGS="--seconds 300 node"
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-package: $(VENV)/installed-lint ## build the wheel and try it in a clean environment
+package: $(VENV)/installed-lint ## build wheel and sdist, and try each in a clean environment
 	$(BIN)/python tools/check_package.py
 
 clean:

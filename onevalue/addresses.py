@@ -19,6 +19,9 @@ from onevalue.types import port_number
 
 LOOPBACK = "127.0.0.1"
 
+V6ONLY = ":v6only=1"
+"""In the description of a socket that systemd has opened: though it is on ::, it takes no IPv4."""
+
 ADDRESSES_JUDGED_MAX = 256
 """Hosts of which is remembered whether they are loopback: each request asks."""
 
@@ -163,7 +166,8 @@ def http_tag(description: str, advertise_host: str) -> str:
     advertised = ip_address(advertise_host)
     listening = _numeric(interface or ("::" if kind == "tcp6" else "0.0.0.0"))  # noqa: S104  # Twisted's defaults
     # A socket on :: takes IPv4 too, as Linux does it by default.
-    everywhere = listening and listening.is_unspecified and listening.version >= advertised.version
+    takes_both = advertised.version == 6 or V6ONLY not in description
+    everywhere = listening and listening.is_unspecified and listening.version >= advertised.version and takes_both
     return f"{scheme}:{port}" if everywhere or listening == advertised else UNREACHABLE
 
 

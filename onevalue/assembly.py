@@ -19,6 +19,7 @@ from onevalue.journal import CLOSE_TIMEOUT_S, IJournal, Peer
 from onevalue.keeper import Keeper
 from onevalue.node import Node, Stop
 from onevalue.options import NodeConfig
+from onevalue.sdnotify import Notices
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
 from onevalue.serf.lamport import Clocks
@@ -135,6 +136,8 @@ def make_node(
     debug: Service | None = None,
     reloading: Service | None = None,
     value_file: Service | None = None,
+    lag: Service | None = None,
+    notices: Notices | None = None,
 ) -> Node:
     """One service of all parts, started and stopped in the order in which nothing is lost.
 
@@ -146,9 +149,12 @@ def make_node(
         debug: looks on.
         reloading: hears that what can change while the node runs is to be read again.
         value_file: keeps the value in a file.
+        lag: looks on, too.
+        notices: tell who has started the node how it is, from when all else runs until all else has stopped.
     """
-    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.gossip, reloading]
+    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.gossip, reloading, lag, notices]
     stops = [
+        *([] if notices is None else [Stop(notices.stopping, STOP_TIME_MAX_S)]),
         Stop(parts.writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
         *([] if reloading is None else [Stop(reloading.stopService, STOP_TIME_MAX_S)]),
         *([] if debug is None else [Stop(debug.stopService, STOP_TIME_MAX_S)]),
@@ -161,8 +167,11 @@ def make_node(
         Stop(parts.writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle
         # When nothing changes the value any more: what the node held last is in the file.
         *([] if value_file is None else [Stop(value_file.stopService, STOP_TIME_MAX_S)]),
-        # Last: until here a write may still be on its way to it.
+        # Last of the parts: until here a write may still be on its way to it.
         Stop(world.journal.close, CLOSE_TIMEOUT_S + STOP_TIME_MAX_S),
+        *([] if lag is None else [Stop(lag.stopService, STOP_TIME_MAX_S)]),
+        # The watchdog is fed until here: a stop that takes its time is no stall.
+        *([] if notices is None else [Stop(notices.stopService, STOP_TIME_MAX_S)]),
     ]
     return Node(world.reactor, [child for child in children if child is not None], stops)
 
@@ -174,7 +183,7 @@ def _serf(config: NodeConfig, world: World) -> Serf:
         name=config.name,
         addr=to_bytes(placement.advertise_host),
         port=placement.advertise_port,
-        tags={**config.tags, HTTP_TAG: http_tag(config.http, placement.advertise_host)},
+        tags={**config.tags, HTTP_TAG: http_tag(config.http_at, placement.advertise_host)},
         swim_settings=config.swim,
         settings=config.serf,
         rng=world.rng,

@@ -3,6 +3,7 @@
 It must not know the other options, nor what is done with these.
 """
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from twisted.internet.ssl import Certificate
 from onevalue.addresses import check_http_port
 from onevalue.certificates import read_authorities
 from onevalue.errors import ConfigError
+from onevalue.inherited import check_names, describe_inherited, is_inherited, why_missing
 from onevalue.tokenfile import TokenFile, Tokens
 
 HOST_NAMES_MAX = 64
@@ -61,13 +63,16 @@ def read_http_access(text_of: Callable[[str], str | None], credentials: str | No
 
 
 def check_endpoint(text: str) -> str:
-    """The strports description itself, if a service can be made of it; its certificate and key are read.
+    """What a strports description amounts to, if a service can be made of it; its certificate and key are read.
+
+    That is itself, but for a socket that systemd has opened: then a description of the address that it has.
 
     Raises:
         ValueError: it cannot; the message goes on from the text.
     """
+    check_names(text, os.environ)
     try:
-        serverFromString(None, text)  # only to see that it can be read: the node makes its own
+        endpoint = serverFromString(None, text)  # only to see that it can be read: the node makes its own
     except OSError as error:
         raise ValueError(f"cannot be used: {error.filename}: {error.strerror}") from None
     except (SSL.Error, crypto.Error) as error:
@@ -77,9 +82,11 @@ def check_endpoint(text: str) -> str:
             " without a passphrase"
         ) from None
     except Exception as error:  # noqa: BLE001  # each kind of endpoint has its own; whichever it is, the option is wrong
+        if is_inherited(text) and isinstance(error, LookupError):
+            raise ValueError(why_missing(text)) from None
         raise ValueError(f"is no strports description that can be used: {error}") from None
     check_http_port(text)
-    return text
+    return describe_inherited(text, endpoint) or text
 
 
 def _host_names(text: str) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ class NodeConfig:
         name: unique in the cluster.
         placement: where gossip is bound and what is advertised.
         http: a strports description.
+        http_at: what it amounts to: itself, or, of a socket that systemd has opened, that of the address it has.
         join: `HOST[:PORT]` texts.
         tags: Serf tags of this node, without `http`.
         initial: the value at generation 0.
@@ -90,6 +91,7 @@ class NodeConfig:
     name: str
     placement: Placement
     http: str
+    http_at: str
     join: tuple[str, ...]
     tags: Mapping[str, str]
     initial: Value
@@ -178,12 +180,12 @@ class Options(usage.Options):
         data_dir = None if self._flag("no-journal") else self._data_dir(name)
         spread = self._spread()
         swim, serf = self._settings()
+        http = self._text("http") or placement.http_description(HTTP_PORT_DEFAULT)
         return NodeConfig(
             name=name,
             placement=placement,
-            http=self._checked(
-                "http", check_endpoint, self._text("http") or placement.http_description(HTTP_PORT_DEFAULT)
-            ),
+            http=http,
+            http_at=self._checked("http", check_endpoint, http),
             join=join,
             tags=self._tags(),
             initial=self._initial(),

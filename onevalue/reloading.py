@@ -5,6 +5,7 @@ It owns the signal. It must not know what anybody does then.
 
 import signal
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from twisted.application.service import Service
@@ -22,13 +23,15 @@ class Reloading(Service):
 
     Args:
         reactor: runs what is called, in a turn of its own.
+        around: is entered before the first is called, and left after the last.
     """
 
     name = "reloading"
     log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, around: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self._reactor = reactor
+        self._around = around
         self._observers: list[Reload] = []
         self._former: Any = None
         self._installed: Any = None
@@ -54,13 +57,17 @@ class Reloading(Service):
         if not self.running:
             return
         self.log.info("SIGHUP: reading again what can change while the node runs")
-        for observer in self._observers:
-            try:
-                observer()
-            except ConfigError as error:
-                self.log.error("not taken up, and all stays as it was: {why}", why=str(error))  # noqa: TRY400  # the line says all
-            except Exception:  # noqa: BLE001  # whatever it is, the others must be called, and the node goes on
-                self.log.failure("a part could not reload", Failure())
+        with self._around():
+            for observer in self._observers:
+                self._call(observer)
+
+    def _call(self, observer: Reload) -> None:
+        try:
+            observer()
+        except ConfigError as error:
+            self.log.error("not taken up, and all stays as it was: {why}", why=str(error))  # noqa: TRY400  # the line says all
+        except Exception:  # noqa: BLE001  # whatever it is, the others must be called, and the node goes on
+            self.log.failure("a part could not reload", Failure())
 
     def _install(self) -> None:
         if self.running and self._installed is None:

@@ -3,6 +3,7 @@
 The only module that knows all parts, and the only one that imports the reactor, inside `makeService`.
 """
 
+import os
 import random
 import secrets
 import time
@@ -15,7 +16,7 @@ from twisted.logger import Logger
 
 from onevalue import __version__, process
 from onevalue.addresses import Placement, host_port
-from onevalue.assembly import World, assemble, make_node
+from onevalue.assembly import Parts, World, assemble, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
 from onevalue.debugline import DebugLine
 from onevalue.errors import ConfigError, JournalError
@@ -23,10 +24,12 @@ from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.inquiries import Keep
 from onevalue.journal import IJournal, NullJournal, open_journal
 from onevalue.keyfile import KeyringFile, choose_keys
+from onevalue.lag import LagProbe
 from onevalue.loglines import shown
 from onevalue.node import Node
 from onevalue.options import NodeConfig, Options
 from onevalue.reloading import Reloading
+from onevalue.sdnotify import Manager, Notices, take_manager
 from onevalue.signing import Signer
 from onevalue.store import State
 from onevalue.streams import Reactor
@@ -63,15 +66,15 @@ def makeService(options: Options) -> IService:
     process.keep_time(reactor)
     process.allow_open_files(CONNECTIONS_MAX + FILES_RESERVED)
     try:
-        node = build_node(options["config"], reactor)
+        node = build_node(options["config"], reactor, take_manager(os.environ))
     except (JournalError, ConfigError) as error:
         raise SystemExit(f"onevalue: {error}") from None
     process.prepare()
     return node
 
 
-def build_node(config: NodeConfig, reactor: Reactor) -> Node:
-    """All parts of a node, sharing one store.
+def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = None) -> Node:
+    """All parts of a node, sharing one store; `manager` is told how it is.
 
     Raises:
         JournalError: the journal is damaged, locked or unreadable; nothing was changed.
@@ -81,7 +84,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     access = Access(config.access.tokens)
 
     def exposed() -> list[str]:
-        return exposure(config.placement, config.http, envelope, access.tokens)
+        return exposure(config.placement, config.http_at, envelope, access.tokens)
 
     _warn(exposed())
     signer = Signer(envelope, secrets.token_bytes)
@@ -106,6 +109,7 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
     value_file = (
         None if config.value_file is None else ValueFile(reactor=reactor, store=parts.store, path=config.value_file)
     )
+    lag = LagProbe(reactor)
     web = WebService(
         reactor,
         serverFromString(reactor, config.http),
@@ -128,17 +132,38 @@ def build_node(config: NodeConfig, reactor: Reactor) -> Node:
             host_names=[*names_of_this_host(), *config.access.host_names],
             expects_others=bool(parts.targets),
             value_file=None if value_file is None else value_file.status,
+            reactor=lag.status,
         ),
         connections_admitted(process.open_files_max()),
     )
     debug = DebugLine(reactor=reactor, store=parts.store, membership=parts.gossip, interval_s=config.debug_interval_s)
     _say_who(config, parts.targets, parts.store.current)
-    reloading = Reloading(reactor)
+    notices = None if manager is None else _notices(manager, parts, world)
+    reloading = Reloading(reactor) if notices is None else Reloading(reactor, notices.reloading)
     if config.access.token_file is not None:
         reloading.observe_reload(partial(_reload_tokens, config.access.token_file, access, exposed))
         reloading.observe_reload(web.tokens_changed)
     return make_node(
-        parts, world, web=web, web_stop_time_s=STOP_GRACE_S, debug=debug, reloading=reloading, value_file=value_file
+        parts,
+        world,
+        web=web,
+        web_stop_time_s=STOP_GRACE_S,
+        debug=debug,
+        reloading=reloading,
+        value_file=value_file,
+        lag=lag,
+        notices=notices,
+    )
+
+
+def _notices(manager: Manager, parts: Parts, world: World) -> Notices:
+    return Notices(
+        reactor=world.reactor,
+        manager=manager,
+        store=parts.store,
+        writer=parts.writer,
+        membership=parts.gossip,
+        journal=world.journal,
     )
 
 

@@ -204,6 +204,7 @@ class WebNode:
             name="n1",
             version="1.2.3",
             started_s=990.0,
+            reactor=lambda: {"lag_s": 0.001, "lag_max_s": 0.02, "stalls": 0},
             exposure=lambda: ["gossip on 10.0.0.1:7946 is unencrypted"],
             host_names=host_names,
             expects_others=expects_others,

@@ -1,4 +1,4 @@
-"""`make package`: the wheel, built and installed in a clean environment, gives a `twistd onevalue` that answers, and an
+"""`make package`: the wheel, and then the sdist, gives in a clean environment a `twistd onevalue` that answers, and an
 `onevalue` that asks it and simulates.
 """
 
@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.request
@@ -13,6 +14,9 @@ import venv
 from pathlib import Path
 
 ANSWER_TIME_MAX_S = 20.0
+
+FILES_OF_THE_SDIST = ("LICENSE", "dist/Dockerfile", "dist/onevalue.service", "dist/onevalue.socket", "docs/systemd.md")
+"""What is not installed, and people want all the same."""
 
 
 def answers_of_a_node(twistd: Path, folder: Path) -> tuple[str, str]:
@@ -37,30 +41,49 @@ def answers_of_a_node(twistd: Path, folder: Path) -> tuple[str, str]:
         node.wait()
 
 
+def check(python: Path, folder: Path, version: str) -> None:
+    """What is installed beside this Python is whole; ends the program loudly if it is not."""
+
+    def said(*command: str) -> str:
+        run = [str(python.with_name(command[0])), *command[1:]]
+        return subprocess.run(run, check=True, capture_output=True, text=True, cwd=folder).stdout
+
+    for tool in ("twistd", "twist"):
+        if "--advertise" not in (shown := said(tool, "onevalue", "--help")):
+            sys.exit(f"{tool} onevalue --help does not explain the node:\n{shown}")
+    if f"OneValue {version}, Twisted " not in (shown := said("twistd", "onevalue", "--version")):
+        sys.exit(f"twistd onevalue --version does not say {version}:\n{shown}")
+    if (shown := said("onevalue", "--version")).split() != ["onevalue", version]:
+        sys.exit(f"onevalue --version does not say {version}:\n{shown}")
+    if answers_of_a_node(python.with_name("twistd"), folder) != ("42", "42\n"):
+        sys.exit("a node does not hold 42, or onevalue get does not say so")
+    figures = said("onevalue", "simulate", "--nodes", "3", "--duration", "6", "--json")
+    if json.loads(figures)["spread_s"]["last"] is None:
+        sys.exit(f"onevalue simulate shows no write that spreads:\n{figures}")
+
+
 def main() -> None:
-    """Build, install, ask for help, start a node; fails loudly if the plugin does not show."""
+    """Build both, install one after the other, ask for help, start a node; fails loudly if anything is missing."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        subprocess.run([sys.executable, "-m", "build", "--outdir", str(place), "."], check=True, capture_output=True)
+        build = [sys.executable, "-m", "build", "--outdir", str(place), "."]  # the wheel from what is in the sdist
+        subprocess.run(build, check=True, capture_output=True)
         (wheel,) = place.glob("*.whl")
         (sdist,) = place.glob("*.tar.gz")
+        version = wheel.name.split("-")[1]
         venv.create(place / "clean", with_pip=True)
         python = place / "clean" / "bin" / "python"
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", str(wheel)]
-        subprocess.run(install, check=True)
-        for tool in ("twistd", "twist"):
-            run = [str(python.with_name(tool)), "onevalue", "--help"]
-            shown = subprocess.run(run, check=True, capture_output=True, text=True, cwd=place).stdout
-            if "--advertise" not in shown:
-                sys.exit(f"{tool} onevalue --help does not explain the node:\n{shown}")
-        if answers_of_a_node(python.with_name("twistd"), place) != ("42", "42\n"):
-            sys.exit("a node from the wheel does not hold 42, or onevalue get does not say so")
-        simulate = [str(python.with_name("onevalue")), "simulate", "--nodes", "3", "--duration", "6", "--json"]
-        figures = subprocess.run(simulate, check=True, capture_output=True, text=True, cwd=place).stdout
-        if json.loads(figures)["spread_s"]["last"] is None:
-            sys.exit(f"onevalue simulate shows no write that spreads:\n{figures}")
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, str(wheel)], check=True)
+        check(python, place, version)
+        subprocess.run([*install, "--force-reinstall", "--no-deps", str(sdist)], check=True)
+        check(python, place, version)
+        with tarfile.open(sdist) as inside:
+            names = [name.partition("/")[2] for name in inside.getnames()]
+        if missing := [name for name in FILES_OF_THE_SDIST if name not in names]:
+            sys.exit(f"{sdist.name} lacks {', '.join(missing)}")
         tools = "twistd onevalue, twist onevalue, onevalue get and onevalue simulate"
-        print(f"{wheel.name} and {sdist.name} are built; the wheel gives {tools}")
+        print(f"{wheel.name} and {sdist.name} are built; each gives {tools}")
 
 
 if __name__ == "__main__":

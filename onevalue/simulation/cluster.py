@@ -224,6 +224,7 @@ class Cluster:
             name=host.name,
             placement=placement,
             http=placement.http_description(HTTP_PORT_DEFAULT),
+            http_at=placement.http_description(HTTP_PORT_DEFAULT),
             join=tuple(join),
             tags={},
             initial=42,

@@ -24,6 +24,7 @@ from onevalue.swim.probe import Prober
 from onevalue.swim.pushpull import PushPulls
 from onevalue.swim.relay import Relays, target_address
 from onevalue.swim.sequence import Sequencer, reply_address
+from onevalue.swim.stall import SelfDoubt
 from onevalue.swim.states import MemberStates
 from onevalue.swim.streams import StreamFailed, StreamOutcome, StreamRequest, Streams
 from onevalue.types import Address, Incarnation, Rng
@@ -111,6 +112,7 @@ class Swim:
         self._relays = Relays(states, outbox, sequencer, common)
         self._prober = Prober(states, outbox, streams, sequencer, common)
         self._push_pulls = PushPulls(states, streams, delegate, common)
+        self._doubt = SelfDoubt(states, self._prober, common)
 
     # What is known
 
@@ -214,15 +216,15 @@ class Swim:
         self._started = True
         now = self._at(now)
         self._states.announce(self.local.meta, now)
-        self._common.timers.set(
-            _GOSSIP, now + self._common.rng.random() * self._common.settings.gossip_interval_s, self._gossip
-        )
+        self._await_gossip(now + self._common.rng.random() * self._common.settings.gossip_interval_s)
         self._prober.start(now)
         self._push_pulls.start(now)
 
     def handle_timer(self, now: float) -> None:
-        """What is due has been done, each thing once."""
-        self._common.timers.run(self._at(now))
+        """What is due has been done, each thing once; nobody is accused for what passed while this node stood still."""
+        now = self._at(now)
+        self._doubt.look(now)
+        self._common.timers.run(now)
         self._states.settle()
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
@@ -410,8 +412,12 @@ class Swim:
 
     def _gossip(self, now: float) -> None:
         """One round, and the next after the interval."""
-        self._common.timers.set(_GOSSIP, now + self._common.settings.gossip_interval_s, self._gossip)
+        self._await_gossip(now + self._common.settings.gossip_interval_s)
         self._gossip_round(now)
+
+    def _await_gossip(self, at: float) -> None:
+        self._doubt.expect(at)
+        self._common.timers.set(_GOSSIP, at, self._gossip)
 
     def _gossip_round(self, now: float) -> None:
         """Random members get what the queues hold, until they are empty."""

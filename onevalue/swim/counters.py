@@ -19,6 +19,8 @@ COUNTER_NAMES: Final = (
     "refutations",  # accusations of this node, refuted
     "probes",
     "probes_failed",  # nobody reached the member, which thus became suspect
+    "probes_dropped",  # without a verdict, because this node stood still meanwhile
+    "stalls",  # times that this node stood still, by its own timers
     "probes_by_stream",  # only TCP reached the member: UDP seems to be blocked
     "pings_refused",  # of one packet, above PINGS_PER_PACKET_MAX
     "relays_refused",  # indirect pings above RELAYS_MAX

@@ -22,6 +22,9 @@ from onevalue.wire.messages import Ack, IndirectPing, NodeStatus, Ping, Suspect
 _PROTOCOL_WITH_TCP_PINGS: Final = 3
 _PROTOCOL_WITH_NACKS: Final = 4
 
+DOUBTS_MAX: Final = 3
+"""Probes in a row that are dropped because this node stood still; the next is judged all the same."""
+
 _TICK: Final = "probe tick"
 _TIMEOUT: Final = "probe timeout"
 _VERDICT: Final = "probe verdict"
@@ -62,6 +65,7 @@ class Prober:
         self._common = common
         self.probe: Probe | None = None
         self._soon: str | None = None
+        self._doubts = 0
         self._was_soon = False  # the last probe was out of turn: the next is not, or others would never be probed
 
     def start(self, now: float) -> None:
@@ -91,6 +95,16 @@ class Prober:
     def probe_soon(self, name: str) -> None:
         """This member is probed before its turn, next or after the next, unless another is wanted so too by then."""
         self._soon = name
+
+    def doubt(self) -> None:
+        """This node has stood still: the probe under way tells nothing of its target, which is probed anew instead."""
+        probe = self.probe
+        if probe is None or self._doubts >= DOUBTS_MAX:
+            return
+        self._doubts += 1
+        self._common.counters["probes_dropped"] += 1
+        self._forget_probe()
+        self.probe_soon(probe.target.name)
 
     def _tick(self, now: float) -> None:
         target = self._next_target(now) if self.probe is None else None
@@ -180,7 +194,11 @@ class Prober:
             self._states.refused(probe.target.name, now)
 
     def _end(self, health_delta: int) -> None:
+        self._doubts = 0
+        self._forget_probe()
+        self._states.awareness.adjust(health_delta)
+
+    def _forget_probe(self) -> None:
         self.probe = None
         self._common.timers.cancel(_TIMEOUT)
         self._common.timers.cancel(_VERDICT)
-        self._states.awareness.adjust(health_delta)

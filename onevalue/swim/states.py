@@ -163,6 +163,12 @@ class MemberStates:
             suspicion.refused()
             self._await_end(name, max(now, suspicion.deadline))
 
+    def put_off_suspicions(self, until: float) -> None:
+        """No suspicion of now ends before `until`, but for those that were put off too often."""
+        for name, suspicion in self._suspicions.items():
+            if suspicion.put_off(until):
+                self._await_end(name, suspicion.deadline)
+
     def dead(self, news: Dead, now: float) -> None:
         """A dead message has been judged: applied as dead or left, refuted, or dropped."""
         known = self.table.get(news.node)

@@ -14,6 +14,9 @@ from typing import Final
 REFUSED_SHARE: Final = 0.5
 """How much of the shortest time a suspicion lasts whose suspect is not slow but gone, by its own host's word."""
 
+PUT_OFFS_MAX: Final = 3
+"""How often a suspicion is put off because its holder stood still: one that always does must accuse in the end, too."""
+
 
 def confirmations_wanted(suspicion_mult: int, nodes: int) -> int:
     """K: how many confirmations bring a suspicion to its shortest; 0 where there are too few members to confirm."""
@@ -45,6 +48,8 @@ class Suspicion:
         self._max_s = max_s
         self._started = now
         self._refused = False
+        self._not_before = now
+        self._put_offs = 0
 
     @property
     def confirmations(self) -> int:
@@ -55,8 +60,18 @@ class Suspicion:
     def deadline(self) -> float:
         """When the suspect is to be declared dead."""
         if self._refused:
-            return self._started + REFUSED_SHARE * self._min_s
-        return self._started + timeout_s(self.confirmations, self._wanted, self._min_s, self._max_s)
+            lasts_s = REFUSED_SHARE * self._min_s
+        else:
+            lasts_s = timeout_s(self.confirmations, self._wanted, self._min_s, self._max_s)
+        return max(self._started + lasts_s, self._not_before)
+
+    def put_off(self, until: float) -> bool:
+        """True if it was to end before `until`, and now ends then; at most PUT_OFFS_MAX times."""
+        if self.deadline >= until or self._put_offs >= PUT_OFFS_MAX:
+            return False
+        self._not_before = until
+        self._put_offs += 1
+        return True
 
     def refused(self) -> None:
         """The suspect's host has said that nobody listens at its port."""

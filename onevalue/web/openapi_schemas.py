@@ -22,6 +22,7 @@ COUNT: Part = {"type": "integer", "minimum": 0}
 COUNTS: Part = {"type": "object", "additionalProperties": COUNT}
 ANYTHING: Part = {"type": "object"}
 GENERATION: Part = {"type": "integer", "minimum": 0, "maximum": GENERATION_MAX}
+SECONDS: Part = {"type": "number", "minimum": 0}
 SECONDS_OR_NULL: Part = {"type": ["number", "null"], "minimum": 0}
 BASE64: Part = {
     "type": "string",
@@ -158,6 +159,10 @@ def _cluster() -> Part:
         "value_size_max": COUNT,
         "cluster_size": {"type": ["integer", "null"]},
         "last_contact_s": ref("LastContact"),
+        "reactor": record(
+            {"lag_s": SECONDS, "lag_max_s": SECONDS, "stalls": COUNT},
+            description="how late the reactor does what is due: now, at most in the last minute; how often by 0.25 s",
+        ),
         **dict.fromkeys(("journal", "engine", "spread", "http"), ANYTHING),
         "exposure": listed(TEXT),
     }

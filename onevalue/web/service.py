@@ -168,7 +168,7 @@ class WebService(Service):
         failures: list[Failure] = []
         self._site.stopping = False
         self._listening = self._endpoint.listen(self._site)
-        self._listening.addCallbacks(self._listens, failures.append)
+        self._listening.addCallback(self._listens).addErrback(failures.append)
         if failures:
             self._listening = None
             failures[0].raiseException()
@@ -180,8 +180,8 @@ class WebService(Service):
 
 
 def _lengthen_queue(port: IListeningPort) -> None:
-    handle = getattr(port, "socket", None)
-    if isinstance(handle, socket.socket) and getattr(port, "backlog", ACCEPT_QUEUE_MAX) < ACCEPT_QUEUE_MAX:
+    handle, length = getattr(port, "socket", None), getattr(port, "backlog", None)  # None: systemd has set it
+    if isinstance(handle, socket.socket) and length is not None and length < ACCEPT_QUEUE_MAX:
         handle.listen(ACCEPT_QUEUE_MAX)  # once more: the system takes the new bound
 
 

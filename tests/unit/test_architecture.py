@@ -49,7 +49,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {"wire": ("cryptography", "msgpack"), "s
 IMPURE = ("twisted", "time", "socket", "os", "logging", "random", "threading", "asyncio", "datetime", "secrets", "uuid")
 """What no pure part may import, whatever the lists above become."""
 
-SERVICES = ("web", "gossip", "broadcaster", "keeper", "debugline", "valuefile", "rpc", "agent")
+SERVICES = ("web", "gossip", "broadcaster", "keeper", "debugline", "valuefile", "lag", "sdnotify", "rpc", "agent")
 """They meet in `assembly` and `tap`, and know the store, IMembership and `spread`, never each other."""
 
 
