@@ -6,13 +6,14 @@ may come before this one. It must not know what held up the reactor, nor who loo
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from onevalue.histogram import Histogram
+from onevalue.measured import LagFigures
 
 LOOK_INTERVAL_S = 0.5
 """From one look to the next: a stall of this length is always seen, a shorter one with as good a chance as it is long.
@@ -29,28 +30,7 @@ LINE_PAUSE_S = 10.0
 """From one line of the log about stalls to the next."""
 
 BUCKETS_S = (0.001, 0.005, 0.02, 0.1, 0.25, 1.0, 5.0)
-"""Upper bounds of the histogram, which ends with all that is above."""
-
-
-@dataclass(frozen=True, slots=True)
-class LagFigures:
-    """What was measured since the start.
-
-    Attributes:
-        lag_s: at the last look.
-        lag_max_s: the largest of the last minute.
-        stalls: looks that came STALL_MIN_S late, or later.
-        looks: all of them.
-        lag_sum_s: of all lags.
-        buckets: how many looks were at most so late as each of BUCKETS_S, and how many later than all of these.
-    """
-
-    lag_s: float
-    lag_max_s: float
-    stalls: int
-    looks: int
-    lag_sum_s: float
-    buckets: Sequence[int]
+"""Upper bounds of the histogram."""
 
 
 class LagProbe(Service):
@@ -67,9 +47,9 @@ class LagProbe(Service):
         self._reactor = reactor
         self._call: IDelayedCall | None = None
         self._due = 0.0
-        self._lag_s = self._lag_sum_s = 0.0
-        self._stalls = self._looks = 0
-        self._buckets = [0] * (len(BUCKETS_S) + 1)
+        self._lag_s = 0.0
+        self._stalls = 0
+        self._lags = Histogram(BUCKETS_S)
         self._peaks: deque[tuple[float, float]] = deque()  # when, and how late: each larger than all behind it
         self._line_at = float("-inf")
         self._untold = 0
@@ -88,17 +68,7 @@ class LagProbe(Service):
 
     def figures(self) -> LagFigures:
         """What was measured until the last look."""
-        lag_max_s = self._peaks[0][1] if self._peaks else 0.0
-        return LagFigures(self._lag_s, lag_max_s, self._stalls, self._looks, self._lag_sum_s, tuple(self._buckets))
-
-    def status(self) -> Mapping[str, float]:
-        """What /v1/status shows."""
-        figures = self.figures()
-        return {
-            "lag_s": round(figures.lag_s, 6),
-            "lag_max_s": round(figures.lag_max_s, 6),
-            "stalls": figures.stalls,
-        }
+        return LagFigures(self._lag_s, self._peaks[0][1] if self._peaks else 0.0, self._stalls, self._lags)
 
     def _wait(self) -> None:
         self._due = self._reactor.seconds() + LOOK_INTERVAL_S
@@ -115,9 +85,7 @@ class LagProbe(Service):
 
     def _measured(self, lag_s: float, now: float) -> None:
         self._lag_s = lag_s
-        self._lag_sum_s += lag_s
-        self._looks += 1
-        self._buckets[sum(lag_s > bound for bound in BUCKETS_S)] += 1
+        self._lags.observe(lag_s)
         while self._peaks and self._peaks[-1][1] <= lag_s:
             self._peaks.pop()
         self._peaks.append((now, lag_s))

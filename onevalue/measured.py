@@ -1,9 +1,10 @@
-"""What a node measures of its value: how states came here, and how long they took. For metrics.
+"""What a node measures for metrics: how states came here and how long they took; how late its reactor is.
 
-It must not know who shows it.
+The last is measured by `lag`. It must not know who shows any of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from onevalue.histogram import LATENCIES_S, Histogram
 from onevalue.store import Change, Source, Store
@@ -12,6 +13,28 @@ TRAVELLED = (Source.EVENT, Source.NOTIFY, Source.ANTI_ENTROPY)
 """Sources of states that were written while this node was there to hear; what it learns at a join may be of any age."""
 
 SPREAD_BOUNDS_S = (*LATENCIES_S, 30.0, 60.0, 300.0, 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LagFigures:
+    """What was measured since the start.
+
+    Attributes:
+        lag_s: at the last look.
+        lag_max_s: the largest of the last minute.
+        stalls: looks that came `lag.STALL_MIN_S` late, or later.
+        lags: of all looks.
+    """
+
+    lag_s: float
+    lag_max_s: float
+    stalls: int
+    lags: Histogram
+
+    @property
+    def status(self) -> Mapping[str, float]:
+        """What /v1/status shows."""
+        return {"lag_s": round(self.lag_s, 6), "lag_max_s": round(self.lag_max_s, 6), "stalls": self.stalls}
 
 
 class Measured:

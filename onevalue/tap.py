@@ -132,7 +132,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
             host_names=[*names_of_this_host(), *config.access.host_names],
             expects_others=bool(parts.targets),
             value_file=None if value_file is None else value_file.status,
-            reactor=lag.status,
+            lag=lag.figures,
         ),
         connections_admitted(process.open_files_max()),
     )

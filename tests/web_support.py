@@ -16,7 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SpreadSettings
 from onevalue.errors import JournalError
+from onevalue.histogram import Histogram
 from onevalue.journal import NullJournal
+from onevalue.measured import LagFigures
 from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.store import Source, State, Store
@@ -204,7 +206,7 @@ class WebNode:
             name="n1",
             version="1.2.3",
             started_s=990.0,
-            reactor=lambda: {"lag_s": 0.001, "lag_max_s": 0.02, "stalls": 0},
+            lag=lambda: LagFigures(0.001, 0.02, 0, Histogram()),
             exposure=lambda: ["gossip on 10.0.0.1:7946 is unencrypted"],
             host_names=host_names,
             expects_others=expects_others,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from twisted.internet.interfaces import IReactorTime
 
 from onevalue.journal import IJournal
+from onevalue.measured import LagFigures
 from onevalue.membership import IMembership
 from onevalue.signing import Signer
 from onevalue.spread import Spread
@@ -34,7 +35,7 @@ class Context:
         name: of this node.
         version: of this package.
         started_s: `clock.seconds()` when the node started.
-        reactor: what /v1/status shows of how late the reactor is.
+        lag: how late the reactor is.
         value_size_max: bytes of JSON of a value that is written here.
         cluster_size: of how many nodes a majority is one; None: nobody has said.
         exposure: one sentence for each thing that is open and unencrypted, as it is now.
@@ -55,7 +56,7 @@ class Context:
     name: str
     version: str
     started_s: float
-    reactor: Callable[[], Mapping[str, float]]
+    lag: Callable[[], LagFigures]
     value_size_max: int = VALUE_SIZE_DEFAULT
     cluster_size: int | None = None
     exposure: Callable[[], Sequence[str]] = tuple

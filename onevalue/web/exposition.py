@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from onevalue.histogram import Histogram
-from onevalue.measured import Measured
+from onevalue.measured import LagFigures, Measured
 from onevalue.member import Status
 from onevalue.membership import EngineFigures
 from onevalue.store import Source
@@ -63,6 +63,7 @@ class NodeCollector(Collector):
         yield from _packets(figures)
         yield from _events(context, figures)
         yield from _journal(context)
+        yield from _reactor(context.lag())
         yield from _http(self._sources.traffic, self._sources.served)
 
 
@@ -160,6 +161,12 @@ def _journal(context: Context) -> Iterator[Metric]:
     yield CounterMetricFamily("onevalue_journal_failures", "Transactions that failed.", _number(status["failures"]))
     times = context.journal.commit_times
     yield _histogram("onevalue_journal_commit_seconds", "How long transactions took that went well.", times)
+
+
+def _reactor(lag: LagFigures) -> Iterator[Metric]:
+    yield _histogram("onevalue_reactor_lag_seconds", "How late the reactor did what was due, twice a second.", lag.lags)
+    yield _gauge("onevalue_reactor_lag_max_seconds", "The largest of the last minute.", lag.lag_max_s)
+    yield CounterMetricFamily("onevalue_reactor_stalls", "Times that this node stood still.", lag.stalls)
 
 
 def _http(traffic: Traffic, served: Served) -> Iterator[Metric]:

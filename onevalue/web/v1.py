@@ -89,7 +89,7 @@ class V1Routes:
             "last_contact_s": self._contact.last_contact_s(),
             "journal": dict(context.journal.status()),
             "value_file": None if context.value_file is None else dict(context.value_file()),
-            "reactor": dict(context.reactor()),
+            "reactor": dict(context.lag().status),
             "engine": dict(context.membership.status()),
             "spread": dict(context.spread.counters),
             "http": asdict(self._traffic),
