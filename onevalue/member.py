@@ -45,6 +45,21 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """What people may want to know of the members, as it happens.
+
+    Attributes:
+        kind: a word, such as "failed".
+        text: a sentence or clause.
+        name: the member that it is about, "" if none.
+    """
+
+    kind: str
+    text: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class QueryRequest:
     """A query to the members.
 

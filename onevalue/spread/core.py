@@ -107,6 +107,10 @@ class Spread:
         """What this node holds."""
         return self._store.current
 
+    def holds(self, name: str) -> bool | None:
+        """A member holds what this node does, as it said last; False: less, though it was told; None: not known."""
+        return self._holdings.holds(name, self._store.current)
+
     def answer_to(self, statement: Statement, held: State, *, durable: bool = False) -> Statement:
         """What this node answers to a statement: the whole state, unless the other has the same or a higher generation.
 

@@ -1,0 +1,36 @@
+"""The places of those who wait: streams of any kind, and reads with `wait`. There are so many, and no more.
+
+It must not know what anybody waits for.
+"""
+
+from onevalue.web.channel import LimitedRequest
+from onevalue.web.problems import ProblemError
+from onevalue.web.traffic import Traffic
+
+RETRY_AFTER_S = 5
+"""Whoever is refused is told to come back after so long."""
+
+
+class Places:
+    """Counts in `traffic` who waits, and refuses more than its `watchers_max`."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+
+    def take(self, request: LimitedRequest) -> None:
+        """One more waits, until `free` is called once.
+
+        Raises:
+            ProblemError: 503, there are too many, or this node stops; nothing is to be freed.
+        """
+        if request.stopping:
+            raise ProblemError(503, "this node is stopping; ask another")
+        if self._traffic.watchers >= self._traffic.watchers_max:
+            self._traffic.watchers_refused += 1
+            detail = f"{self._traffic.watchers_max} watch or wait here already; ask another node, or later"
+            raise ProblemError(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
+        self._traffic.watchers += 1
+
+    def free(self) -> None:
+        """One fewer waits."""
+        self._traffic.watchers -= 1
