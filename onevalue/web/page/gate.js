@@ -1,0 +1,32 @@
+// The form for a token, when the node lets nobody read without one. It must not know what is read.
+
+import { byId, setText, show } from "./dom.js";
+
+export class Gate {
+  constructor(token, stream) {
+    this.token = token;
+    this.form = byId("gate");
+    this.input = byId("gate-token");
+    this.forget = byId("forget");
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      token.text = this.input.value.trim();
+      this.input.value = "";
+      stream.retryNow();
+    });
+    this.forget.addEventListener("click", () => {
+      token.text = "";
+      location.reload();
+    });
+  }
+
+  render(model, parts) {
+    show(this.forget, this.token.text !== "");
+    if (!parts.has("connection")) return;
+    const denied = model.connection.word === "denied";
+    const opens = denied && this.form.hidden;
+    if (denied) setText(byId("gate-why"), `The node says: ${model.connection.detail}.`);
+    if (model.connection.word !== "connecting") show(this.form, denied);
+    if (opens) this.input.focus();
+  }
+}
