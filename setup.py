@@ -33,7 +33,7 @@ setup(
         "onevalue.wire",
         "twisted.plugins",
     ],
-    package_data={"onevalue": ["py.typed"]},
+    package_data={"onevalue": ["py.typed"], "onevalue.web": ["page/*"]},
     entry_points={"console_scripts": ["onevalue=onevalue.cli:main"]},
     install_requires=[
         "twisted[tls]>=24.11",
@@ -57,6 +57,8 @@ setup(
             "matplotlib>=3.8",
             "schemathesis>=4.32",
             "jsonschema-rs>=0.60",  # which it is built upon
+            "selenium>=4.20",  # the live page in a real browser
+            "axe-selenium-python>=2.1.6",  # rules of accessibility
         ],
         "lint": ["build", "mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-setuptools"],
         "bench": ["psutil>=5.9"],

@@ -124,9 +124,9 @@ class Spread:
             self._holdings.answered(statement.name, held.tag if lacks else statement.tag, held.tag)
         return Statement(self.name, self.learning, *state_told(held, whole=lacks), durable=durable)
 
-    def answer_query(self, payload: bytes) -> bytes:  # noqa: ARG002  # nothing is asked but the state
-        """What this node says to a query named as the value event."""
-        return query_answer(self._store.current, learning=self.learning)
+    def answer_query(self, held_s: float) -> bytes:
+        """What this node says to a query named as the value event, having held its state for so long."""
+        return query_answer(self._store.current, learning=self.learning, held_s=held_s)
 
     # Inputs ---------------------------------------------------------------------------------------------------------
 

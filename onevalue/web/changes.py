@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from onevalue.errors import RemoteProtocolError
 from onevalue.store import Change, State, generation_of
+from onevalue.types import Generation
 
 CHANGES_MAX = 120
 """Changes that are kept."""
@@ -26,7 +27,7 @@ class SeenChange:
     """A change of the value as this node saw it.
 
     Attributes:
-        tag: of the state that came.
+        tag, generation: of the state that came.
         told: what people read of it: generation, origin, time, source, arrival by the wall clock, start of the value.
         arrived_s: seconds of the reactor.
         measured: somebody looks, so that it will be noticed when all have it.
@@ -34,10 +35,31 @@ class SeenChange:
     """
 
     tag: str
+    generation: Generation
     told: Mapping[str, object]
     arrived_s: float
     measured: bool
     spread_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a member said last.
+
+    Attributes:
+        tag, generation: of the state that it held.
+        at: when it said so, seconds of the reactor.
+        since: when it got that state, as far as it told; too late by a trip.
+    """
+
+    tag: str
+    generation: Generation
+    at: float
+    since: float
+
+    def holds(self, tag: str, generation: Generation) -> bool:
+        """It held this state, or one of a higher generation."""
+        return self.tag == tag or self.generation > generation
 
 
 class RecentChanges:
@@ -50,7 +72,7 @@ class RecentChanges:
     def __init__(self, name: str) -> None:
         self._name = name
         self._ring: deque[SeenChange] = deque(maxlen=CHANGES_MAX)
-        self._heard: dict[str, tuple[str, float]] = {}
+        self._heard: dict[str, Heard] = {}
         self._since_s = float("-inf")
 
     def add(self, change: Change, now: float, wall_time: float, *, measured: bool) -> None:
@@ -66,49 +88,51 @@ class RecentChanges:
             "size": len(state.text),
             "start": state.text[:VALUE_SHOWN_MAX].decode(errors="ignore"),
         }
-        self._ring.append(SeenChange(state.tag, told, now, measured))
+        self._ring.append(SeenChange(state.tag, state.generation, told, now, measured))
         self._since_s = now
         if measured and state.origin != self._name:
             self.heard(state.origin, state.tag, now)
 
-    def heard(self, name: str, tag: str, now: float) -> None:
-        """A member said that it holds the state with this tag. What is no tag is not heard."""
+    def heard(self, name: str, tag: str, at: float, held_s: float = 0.0) -> None:
+        """A member said at this time that it has held the state with this tag for so long. No tag, no news."""
         try:
-            generation_of(tag)
+            generation = generation_of(tag)
         except RemoteProtocolError:
             return
-        if name in self._heard or len(self._heard) < HEARD_MAX:
-            self._heard[name] = (tag, now)
+        before = self._heard.get(name)
+        since = at - held_s
+        if before is not None and before.tag == tag:
+            since = min(since, before.since)
+        if before is not None or len(self._heard) < HEARD_MAX:
+            self._heard[name] = Heard(tag, generation, at, since)
 
     def holds(self, name: str, current: State) -> bool | None:
         """The member holds `current`, or more; False: since that came it said that it does not; None: not known."""
         if name == self._name:
             return True
-        if name not in self._heard:
+        heard = self._heard.get(name)
+        if heard is None:
             return None
-        tag, at = self._heard[name]
-        if tag == current.tag or generation_of(tag) > current.generation:
+        if heard.holds(current.tag, current.generation):
             return True
-        return False if at >= self._since_s else None
+        return False if heard.at >= self._since_s else None
 
-    def settle(self, present: Collection[str], now: float) -> bool:
+    def settle(self, present: Collection[str]) -> bool:
         """Changes that all members in `present` are known to hold have their time; True if one has got it now.
 
-        A node that is alone has nobody to spread to: it measures nothing.
+        That is when the last of them had it, or the state that it holds now. A node that is alone has nobody to spread
+        to: it measures nothing.
         """
-        others = [name for name in present if name != self._name]
         pending = [seen for seen in self._ring if seen.measured and seen.spread_s is None]
-        if not others or not pending or any(name not in self._heard for name in others):
+        others = [name for name in present if name != self._name]
+        if not pending or not others or any(name not in self._heard for name in others):
             return False
-        tags = [self._heard[name][0] for name in others]
-        least = min(map(generation_of, tags))
-        settled = False
-        for seen in pending:
-            generation = generation_of(seen.tag)
-            if generation < least or all(tag == seen.tag or generation_of(tag) > generation for tag in tags):
-                seen.spread_s = max(0.0, now - seen.arrived_s)
-                settled = True
-        return settled
+        heard = [self._heard[name] for name in others]
+        last_since = max(each.since for each in heard)
+        settled = [seen for seen in pending if all(each.holds(seen.tag, seen.generation) for each in heard)]
+        for seen in settled:
+            seen.spread_s = max(0.0, last_since - seen.arrived_s)
+        return bool(settled)
 
     @property
     def pending(self) -> bool:

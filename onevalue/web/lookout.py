@@ -5,6 +5,7 @@ decided is decided by `survey`, `changes` and `livekinds`; it must not know how 
 """
 
 import json
+from math import inf
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -159,7 +160,7 @@ class Lookout:
 
     def _settle(self) -> None:
         present = [member.name for member in self._context.membership.members() if member.is_present]
-        if self._changes.settle(present, self._context.now):
+        if self._changes.settle(present):
             self.feed.touch("changes")
 
     def _arm(self) -> None:
@@ -179,10 +180,10 @@ class Lookout:
     async def _asked(self) -> None:
         question = QueryRequest(EVENT_NAME, timeout_s=ASK_TIME_MAX_S)
         result = await self._context.membership.query(question)
-        for sender, payload in result.answers:
-            tag = tag_told(payload)
-            if tag is not None:
-                self._changes.heard(sender, tag, self._context.now)
+        for (sender, payload), at in zip(result.answers, result.times, strict=True):
+            told = answer_told(payload)
+            if told is not None:
+                self._changes.heard(sender, told[0], at, told[1])
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError, LocalProtocolError) is None:
@@ -198,11 +199,18 @@ class Lookout:
             self.feed.touch("members")
 
 
-def tag_told(payload: bytes) -> str | None:
-    """The tag in an answer to the question; None if there is none: whoever answered is no node of ours."""
+def answer_told(payload: bytes) -> tuple[str, float] | None:
+    """The tag in an answer to the question, and for how long the member has held that state; 0 if it does not say.
+
+    None if there is no tag: whoever answered is no node of ours.
+    """
     try:
         told = json.loads(payload)
     except (ValueError, RecursionError):
         return None
-    tag = told.get("tag") if isinstance(told, dict) else None
-    return tag if isinstance(tag, str) else None
+    if not isinstance(told, dict) or not isinstance(tag := told.get("tag"), str):
+        return None
+    held_s = told.get("held_s")
+    if isinstance(held_s, bool) or not isinstance(held_s, int | float) or not 0 <= held_s < inf:
+        return tag, 0.0
+    return tag, held_s

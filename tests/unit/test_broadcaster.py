@@ -92,6 +92,7 @@ class BroadcasterTests(SynchronousTestCase):
         self.broadcaster = Broadcaster(
             reactor=self.clock,
             exchange_states=partial(exchange_states, self.client, Signer(Envelope(), bytes)),  # type: ignore[arg-type]  # as much of it as is used
+            store=self.store,
             spread=self.spread,
             membership=self.membership,
             writer=writer,
