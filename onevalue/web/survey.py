@@ -3,6 +3,8 @@
 Decides by `now` alone. It must not know how anybody is asked, nor what the answers are for.
 """
 
+from math import inf
+
 ASK_SOON_S = 0.02
 """After a change; by then a healthy cluster has it."""
 
@@ -20,8 +22,8 @@ class Survey:
     """One who asks. Nothing is asked before the first `want`."""
 
     def __init__(self) -> None:
-        self._asked_at = float("-inf")
-        self._wanted_at = float("inf")
+        self._asked_at = -inf
+        self._wanted_at = inf
         self._under_way = False
 
     def want(self, now: float) -> None:
@@ -32,11 +34,13 @@ class Survey:
         """When to ask next, seconds of now, in a cluster of so many; None: not before something else happens."""
         if self._under_way or not asks(members):
             return None
-        return max(self._asked_at + ASK_PAUSE_S, min(self._wanted_at, self._asked_at + ASK_INTERVAL_S))
+        in_turn = inf if self._asked_at == -inf else self._asked_at + ASK_INTERVAL_S
+        at = max(self._asked_at + ASK_PAUSE_S, min(self._wanted_at, in_turn))
+        return None if at == inf else at
 
     def asked(self, now: float) -> None:
         """The question is under way until `ended`."""
-        self._asked_at, self._wanted_at, self._under_way = now, float("inf"), True
+        self._asked_at, self._wanted_at, self._under_way = now, inf, True
 
     def ended(self, now: float, *, all_hold_it: bool) -> None:
         """Nothing more will be answered; if not all hold what this node does, it is wanted again."""

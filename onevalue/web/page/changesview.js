@@ -22,7 +22,10 @@ export class ChangesView {
     this.window = [0, 1];
     const range = () => this.window;
     this.rate = new Chart(byId("rate-chart"), bars(range));
-    this.spread = new Chart(byId("spread-chart"), points(range, duration));
+    this.spread = new Chart(
+      byId("spread-chart"),
+      points(range, (at) => (at < 1 ? `${Math.round(at * 1000)} ms` : `${at} s`)),
+    );
     this.rows = new Map();
     this.drawnAt = 0;
   }
@@ -44,7 +47,10 @@ export class ChangesView {
   summary(list, max, now) {
     const last = list[list.length - 1];
     const kept = list.length === max ? `The last ${max} changes` : counted(list.length, "change");
-    setText(byId("changes-summary"), `${kept} seen by this node, the newest ${ago(Math.max(0, now - last.arrived))}.`);
+    setText(
+      byId("changes-summary"),
+      `${kept} seen by this node, the newest ${ago(Math.max(0, now - last.arrived))}.`,
+    );
   }
 
   draw(list, now) {
@@ -76,8 +82,8 @@ export class ChangesView {
     const text =
       known.length === 0
         ? "None measured yet: it is measured while a page is open."
-        : `Until all had it, at most: ${duration(median(known))} as a rule, ${duration(Math.max(...known))} at the worst of ` +
-          `${counted(known.length, "change")}.`;
+        : `${duration(median(known))} as a rule, ${duration(Math.max(...known))} at worst, ` +
+          `of ${counted(known.length, "change")}.`;
     setText(byId("spread-summary"), text);
     setAttribute(byId("spread-chart"), "aria-label", `Chart: ${text}`);
   }
@@ -91,7 +97,10 @@ export class ChangesView {
     }
     this.rows = kept;
     byId("changes-body").replaceChildren(...[...kept.values()].reverse());
-    setText(byId("changes-open"), list.length === 1 ? "The change as a table" : `The ${list.length} changes as a table`);
+    setText(
+      byId("changes-open"),
+      list.length === 1 ? "The change as a table" : `The ${list.length} changes as a table`,
+    );
   }
 }
 

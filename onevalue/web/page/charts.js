@@ -41,7 +41,13 @@ export class Chart {
 function colours() {
   const style = getComputedStyle(document.documentElement);
   const of = (name) => style.getPropertyValue(name).trim();
-  return { ink: of("--muted"), line: of("--line"), accent: of("--accent"), surface: of("--ground"), family: "system-ui, sans-serif" };
+  return {
+    ink: of("--muted"),
+    line: of("--line"),
+    accent: of("--accent"),
+    surface: of("--ground"),
+    family: "system-ui, sans-serif",
+  };
 }
 
 function axis({ ink, line, family }, more) {
@@ -60,7 +66,12 @@ function base(palette, x, y) {
     cursor: { show: false },
     padding: [8, 8, 0, 0],
     axes: [
-      axis(palette, { values: (_, splits, __, ___, step) => splits.map((at) => hour(at, step)), space: 70, grid: { show: false } }),
+      axis(palette, {
+        values: (_, splits, __, ___, step) => splits.map((at) => hour(at, step)),
+        space: 70,
+        size: 30,
+        grid: { show: false },
+      }),
       axis(palette, { size: 56, ...y.axis }),
     ],
     scales: { x: { time: true, range: x }, y: y.scale },
@@ -80,9 +91,22 @@ export function bars(range) {
     const y = { scale: { range: whole }, axis: { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500], space: 34 } };
     return {
       ...base(palette, range, y),
-      series: [{}, { stroke: palette.accent, fill: palette.accent, width: 0, points: { show: false }, paths: window.uPlot.paths.bars({ size: [0.8, 24, 2] }) }],
+      series: [
+        {},
+        {
+          stroke: palette.accent,
+          fill: palette.accent,
+          width: 0,
+          points: { show: false },
+          paths: window.uPlot.paths.bars({ size: [0.8, 24, 2] }),
+        },
+      ],
     };
   };
+}
+
+function onlyDecades(_, splits) {
+  return splits.map((at) => (Math.abs(Math.log10(at) - Math.round(Math.log10(at))) < 1e-6 ? at : null));
 }
 
 /** Points on a logarithmic scale, labelled by `words`. */
@@ -92,10 +116,21 @@ export function points(range, words) {
       10 ** Math.floor(Math.log10(Math.min(low ?? 0.01, 0.01))),
       10 ** Math.ceil(Math.log10(Math.max(high ?? 1, 1))),
     ];
-    const labels = (_, splits) => splits.map((at) => (Number.isInteger(Math.round(Math.log10(at) * 1e6) / 1e6) ? words(at) : null));
+    const labels = (_, splits) => splits.map((at) => (at === null ? null : words(at)));
+    const grid = { stroke: palette.line, width: 1, filter: onlyDecades };
     return {
-      ...base(palette, range, { scale: { distr: 3, range: decades }, axis: { values: labels, filter: (_, splits) => splits } }),
-      series: [{}, { stroke: palette.accent, paths: () => null, points: { show: true, size: 7, width: 1.5, fill: palette.surface } }],
+      ...base(palette, range, {
+        scale: { distr: 3, range: decades },
+        axis: { values: labels, filter: onlyDecades, grid },
+      }),
+      series: [
+        {},
+        {
+          stroke: palette.accent,
+          paths: () => null,
+          points: { show: true, size: 7, width: 1.5, fill: palette.surface },
+        },
+      ],
     };
   };
 }

@@ -78,11 +78,12 @@ export class Editor {
     const { state } = model;
     if (parts.has("state") && state.tag !== this.base?.tag && this.base !== null && !this.busy) this.overtaken(state);
     this.go.disabled = this.busy || !model.live || (this.step === "write" && this.fault() !== null);
-    if (parts.has("connection") && !model.live) setText(byId("editor-problem"), "The page is disconnected; wait until it is back.");
+    if (parts.has("connection") && !model.live)
+      setText(byId("editor-problem"), "The page is disconnected; wait until it is back.");
     else if (parts.has("connection")) setText(byId("editor-problem"), "");
   }
 
-  /** Another change came: before the confirmation it is what will be confirmed; after it, it must be looked at first. */
+  /** Another change came: before the confirmation it is what will be confirmed; after it, it has to be looked at. */
   overtaken(state) {
     const by = state.origin ? ` at ${state.origin}` : "";
     const value = state.text === undefined || state.text.length > 60 ? "" : ` It is ${state.text} now.`;
@@ -144,7 +145,10 @@ export class Editor {
     setText(byId("editor-old"), indented(this.base.text));
     setText(byId("editor-new"), indented(this.wanted));
     const { totals } = this.model.members ?? { totals: { alive: 1 } };
-    setText(byId("editor-reach"), `It replaces the value on ${totals.alive > 1 ? `all ${counted(totals.alive, "member")}` : "this node"}.`);
+    setText(
+      byId("editor-reach"),
+      `It replaces the value on ${totals.alive > 1 ? `all ${counted(totals.alive, "member")}` : "this node"}.`,
+    );
     this.go.disabled = !this.model.live;
   }
 
@@ -163,8 +167,14 @@ export class Editor {
     try {
       await this.put();
     } catch (error) {
-      const why = error.name === "TimeoutError" ? `it has not answered for ${duration(ANSWER_TIME_MAX_MS / 1000)}` : error.message;
-      setText(byId("editor-problem"), `The node could not be asked (${why}). Whether it was written is open: look before you try again.`);
+      const why =
+        error.name === "TimeoutError"
+          ? `it has not answered for ${duration(ANSWER_TIME_MAX_MS / 1000)}`
+          : error.message;
+      setText(
+        byId("editor-problem"),
+        `The node could not be asked (${why}). Whether it was written is open: look before you try again.`,
+      );
     }
     this.working(false);
   }

@@ -52,7 +52,7 @@ export class EventsView {
 }
 
 function made(event) {
-  const [status, holds] = MARKS[event.kind] ?? ["left", "none"];
-  const text = event.text[0].toUpperCase() + event.text.slice(1);
-  return element("li", {}, element("time"), icon(status, holds), element("span", { text }), element("span", { class: "times" }));
+  const [status, holds] = MARKS[event.kind] ?? ["neutral", "none"];
+  const text = element("span", { text: event.text }); // not capitalized: it may begin with a name
+  return element("li", {}, element("time"), icon(status, holds), text, element("span", { class: "times" }));
 }

@@ -36,7 +36,9 @@ export function clock(unixSeconds, nowSeconds = Date.now() / 1000) {
   const date = new Date(unixSeconds * 1000);
   const today = new Date(nowSeconds * 1000).toDateString() === date.toDateString();
   const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-  return today ? time : `${date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;
+  return today
+    ? time
+    : `${date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;
 }
 
 /** Bytes in words: 312 bytes, 4.2 KiB. */

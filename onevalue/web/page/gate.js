@@ -25,7 +25,13 @@ export class Gate {
     if (!parts.has("connection")) return;
     const denied = model.connection.word === "denied";
     const opens = denied && this.form.hidden;
-    if (denied) setText(byId("gate-why"), `The node says: ${model.connection.detail}.`);
+    const refused = this.token.text !== "";
+    if (denied)
+      setText(
+        byId("gate-why"),
+        refused ? "It does not know the one that was sent." : "One of its token file will do.",
+      );
+    document.body.classList.toggle("empty", denied && model.node === null);
     if (model.connection.word !== "connecting") show(this.form, denied);
     if (opens) this.input.focus();
   }

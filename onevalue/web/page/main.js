@@ -36,7 +36,8 @@ let frame = null;
 
 function changed(what) {
   stale.add(what);
-  if (document.hidden) render(); // the title tells, and no picture is made
+  if (document.hidden)
+    render(); // the title tells, and no picture is made
   else frame ??= requestAnimationFrame(render);
 }
 

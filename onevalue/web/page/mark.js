@@ -33,9 +33,10 @@ export function mark(status, holds) {
     suspect: () => shape("path", { ...body, d: "M0-11.5 11.5 0 0 11.5-11.5 0Z" }),
     leaving: () => shape("rect", { ...body, x: -8, y: -8, width: 16, height: 16, rx: 2 }),
     left: () => shape("rect", { ...body, x: -5, y: -5, width: 10, height: 10, rx: 1 }),
+    neutral: () => shape("circle", { ...body, r: 2.5 }),
     failed: () => shape("path", { ...body, d: "M-8-8 8 8M8-8-8 8" }),
   };
-  return shape("g", { class: `mark ${status} holds-${holds}` }, (bodies[status] ?? bodies.left)());
+  return shape("g", { class: `mark ${status} holds-${holds}` }, (bodies[status] ?? bodies.neutral)());
 }
 
 /** The mark as a small picture within text. */

@@ -104,7 +104,10 @@ export class MembersView {
     setText(name.lastChild, member.name === this.told.me ? `${member.address} · this node` : member.address);
     if (row.dataset.looks !== `${status} ${holds}`) {
       row.dataset.looks = `${status} ${holds}`;
-      cells[0].replaceChildren(icon(status, holds), element("span", { class: status, text: STATUSES[status]?.word ?? status }));
+      cells[0].replaceChildren(
+        icon(status, holds),
+        element("span", { class: status, text: STATUSES[status]?.word ?? status }),
+      );
       setText(cells[1], HOLDS[holds] || "–");
     }
     const far = member.name === this.told.me || member.rtt_s === null || holds === "none";
@@ -118,20 +121,26 @@ function summed({ totals, holding, count }) {
   const alive = totals.alive - totals.suspect;
   const parts = [
     `${alive === count ? `all ${count}` : alive} alive`,
-    ...["suspect", "failed", "leaving", "left"].filter((word) => totals[word] > 0).map((word) => `${totals[word]} ${word}`),
+    ...["suspect", "failed", "leaving", "left"]
+      .filter((word) => totals[word] > 0)
+      .map((word) => `${totals[word]} ${word}`),
   ];
   const all = holding.yes + holding.no + holding.unknown;
-  const held = holding.yes === all ? "all that are alive hold the current value" : `${holding.yes} of ${all} hold the current value`;
+  const held =
+    holding.yes === all
+      ? "all that are alive hold the current value"
+      : `${holding.yes} of ${all} hold the current value`;
   const text = `${parts.join(", ")}; ${held}.`;
   return text[0].toUpperCase() + text.slice(1);
 }
 
 function noted({ count, members, asked, asked_max }) {
   const notes = [];
-  if (members.length < count) notes.push(`${counted(members.length, "member")} of ${count} are listed, those in trouble first.`);
+  if (members.length < count)
+    notes.push(`${counted(members.length, "member")} of ${count} are listed, those in trouble first.`);
   if (count > asked_max) {
     notes.push(
-      `Clusters of more than ${asked_max} members are not asked who holds what: it is known as the nodes happen to meet, ` +
+      `Clusters of more than ${asked_max} members are not asked who holds what: it is known as nodes happen to meet, ` +
         "which may take minutes.",
     );
   } else if (asked) notes.push("Who holds the value is asked after each change, and every 10 seconds.");

@@ -24,12 +24,17 @@ export class NodeView {
     const place = byId("notices");
     const there = new Map([...place.children].map((notice) => [notice.dataset.kind, notice]));
     const notices = wanted.map(([kind, head, text]) => {
-      const notice = there.get(kind) ?? element("div", { class: `notice ${kind}`, "data-kind": kind }, element("strong"), " ", element("span"));
+      const notice =
+        there.get(kind) ??
+        element("div", { class: `notice ${kind}`, "data-kind": kind }, element("strong"), " ", element("span"));
       setText(notice.firstChild, head);
       setText(notice.lastChild, text);
       return notice;
     });
-    if (notices.length !== place.children.length || notices.some((notice, index) => notice !== place.children[index])) {
+    if (
+      notices.length !== place.children.length ||
+      notices.some((notice, index) => notice !== place.children[index])
+    ) {
       place.replaceChildren(...notices);
     }
   }
@@ -46,7 +51,9 @@ export class NodeView {
     ];
     const place = byId("node-facts");
     if (place.children.length !== facts.length) {
-      place.replaceChildren(...facts.map(([name]) => element("div", {}, element("dt", { text: name }), element("dd"))));
+      place.replaceChildren(
+        ...facts.map(([name]) => element("div", {}, element("dt", { text: name }), element("dd"))),
+      );
     }
     facts.forEach(([name, text], index) => {
       setText(place.children[index].firstChild, name);
@@ -86,9 +93,18 @@ function noticesOf({ connection, node }) {
   if (node === null) return notices;
   if (node.isolated !== null) notices.push(["isolated", "Isolated.", `${node.isolated} The value may be old.`]);
   if (node.journal.trouble !== null) {
-    notices.push(["disk", "The disk does not take writes.", `This node goes on reading and learning. ${node.journal.trouble}`]);
+    notices.push([
+      "disk",
+      "The disk does not take writes.",
+      `This node goes on answering and learning, and says: ${node.journal.trouble}.`,
+    ]);
   }
-  if (node.learning) notices.push(["learning", "Learning.", "This node asks the others what they hold; until it knows it takes no writes."]);
+  if (node.learning)
+    notices.push([
+      "learning",
+      "Learning.",
+      "This node asks the others what they hold; until it knows it takes no writes.",
+    ]);
   else if (node.not_ready !== null) notices.push(["learning", "Not ready.", `${capital(node.not_ready)}.`]);
   return notices;
 }

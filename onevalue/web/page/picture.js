@@ -6,6 +6,7 @@ import { HOLDS, STATUSES, holdingOf, mark, statusOf } from "./mark.js";
 
 const RING_MAX = 24;
 const NAMED_MAX = 14;
+const FEW_MAX = 6; // whose names may be large on a small screen
 const NAME_SHOWN_MAX = 12;
 const RADIUS = 112;
 const CELL = 26;
@@ -43,6 +44,7 @@ export class Picture {
 
   ring(sorted, me) {
     const named = sorted.length <= NAMED_MAX;
+    this.svg.classList.toggle("many", sorted.length > FEW_MAX);
     this.svg.setAttribute("viewBox", named ? "-220 -160 440 320" : "-150 -150 300 300");
     this.svg.style.maxWidth = named ? "30rem" : "21rem";
     this.centre = [
@@ -64,7 +66,9 @@ export class Picture {
     const rows = Math.ceil(sorted.length / columns);
     this.svg.setAttribute("viewBox", `${-CELL / 2} ${-CELL / 2} ${columns * CELL} ${rows * CELL}`);
     this.svg.style.maxWidth = `${Math.max(columns * 1.15, 12)}rem`;
-    return sorted.map((member, index) => this.place(member, (index % columns) * CELL, Math.floor(index / columns) * CELL, 0.8));
+    return sorted.map((member, index) =>
+      this.place(member, (index % columns) * CELL, Math.floor(index / columns) * CELL, 0.8),
+    );
   }
 
   place(member, x, y, scale) {
@@ -86,7 +90,9 @@ export class Picture {
     drawn.looks = looks;
     const pulse = arrived ? [shape("circle", { class: "pulse", r: 10 })] : [];
     drawn.inner.replaceChildren(...pulse, mark(status, holds));
-    drawn.title.textContent = [member.name, STATUSES[status]?.word ?? status, HOLDS[holds]].filter(Boolean).join(", ");
+    drawn.title.textContent = [member.name, STATUSES[status]?.word ?? status, HOLDS[holds]]
+      .filter(Boolean)
+      .join(", ");
   }
 }
 

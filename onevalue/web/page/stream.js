@@ -52,7 +52,11 @@ export class Stream {
     let why = "the node ended the stream";
     let wait = null;
     try {
-      const answer = await fetch(this.url, { headers: this.token.headers(), signal: abort.signal, cache: "no-store" });
+      const answer = await fetch(this.url, {
+        headers: this.token.headers(),
+        signal: abort.signal,
+        cache: "no-store",
+      });
       if (answer.status === 401 || answer.status === 403) {
         const problem = await answer.json();
         if (abort === this.abort) this.stop("denied", problem.detail);

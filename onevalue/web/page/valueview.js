@@ -53,11 +53,11 @@ export class ValueView {
     setText(byId("fact-time"), told);
   }
 
-  held({ holding }) {
+  held({ holding, totals }) {
     const { yes, no, unknown } = holding;
     const all = yes + no + unknown;
     const rest = [no > 0 && `${no} not yet`, unknown > 0 && `${unknown} not known`].filter(Boolean).join(", ");
-    byId("value-held").dataset.all = String(yes === all);
+    byId("value-held").dataset.all = String(yes === all && totals.failed === 0);
     if (all === 1) setText(byId("value-held"), "Held by this node, the only member that is alive");
     else if (yes === all) setText(byId("value-held"), `Held by all ${all} members that are alive`);
     else setText(byId("value-held"), `Held by ${yes} of ${counted(all, "member")} that are alive; ${rest}`);
@@ -82,7 +82,8 @@ function sizeOf(state) {
 }
 
 function shown(state) {
-  if (state.text === undefined) return [`A value of ${size(state.size)}: it is shown when you change it, and at /get`];
+  if (state.text === undefined)
+    return [`A value of ${size(state.size)}: it is shown when you change it, and at /get`];
   if (state.text[0] === '"') {
     const quote = () => element("span", { class: "quote", text: '"' });
     return [quote(), state.text.slice(1, -1), quote()];
