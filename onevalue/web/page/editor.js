@@ -93,6 +93,7 @@ export class Editor {
     if (this.step === "write") this.base = this.next ?? this.base;
     else {
       this.step = "overtaken";
+      setText(byId("editor-old-heading"), "What you saw");
       setText(this.go, "Show the new value");
     }
   }
@@ -117,8 +118,12 @@ export class Editor {
 
   judge() {
     const fault = this.fault();
-    const bare = fault !== null && this.as === "json" && /^[\p{L}\p{N}_./:+-]+$/u.test(this.text.value.trim());
-    setText(byId("editor-fault"), bare ? `${fault} To write it as a text, choose “Text”.` : (fault ?? ""));
+    const typed = this.text.value.trim();
+    const bare = fault !== null && this.as === "json" && /^[\p{L}\p{N}_./:+-]+$/u.test(typed);
+    setText(
+      byId("editor-fault"),
+      bare ? `This is not JSON. To write the text “${typed}”, choose “Text”.` : (fault ?? ""),
+    );
     this.text.setAttribute("aria-invalid", String(fault !== null && this.text.value !== ""));
     this.go.disabled = fault !== null || !this.model.live;
   }
@@ -142,6 +147,7 @@ export class Editor {
       this.judge();
       return;
     }
+    setText(byId("editor-old-heading"), "Now");
     setText(byId("editor-old"), indented(this.base.text));
     setText(byId("editor-new"), indented(this.wanted));
     const { totals } = this.model.members ?? { totals: { alive: 1 } };

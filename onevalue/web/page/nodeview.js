@@ -1,7 +1,7 @@
 // This node: its name, the badge of the connection, what is wrong, and its facts. It must not know the value.
 
 import { byId, element, setText } from "./dom.js";
-import { duration } from "./format.js";
+import { counted, duration } from "./format.js";
 
 const BADGES = { connecting: "Connecting", live: "Live", lost: "Disconnected", denied: "No token" };
 const TITLE_VALUE_MAX = 24;
@@ -84,7 +84,7 @@ function titleOf({ connection, node, state }) {
 function noticesOf({ connection, node }) {
   const notices = [];
   if (connection.lostAt !== null && connection.word !== "denied") {
-    const since = duration(Math.max(1, Math.round((performance.now() - connection.lostAt) / 1000)));
+    const since = counted(Math.max(1, Math.round((performance.now() - connection.lostAt) / 1000)), "second");
     const why = connection.detail === "" ? "" : ` (${connection.detail})`;
     notices.push(["lost", "Disconnected.", `All below is as it was ${since} ago${why}. Trying to connect again.`]);
   } else if (connection.word === "lost" || (connection.word === "connecting" && connection.detail !== "")) {

@@ -68,7 +68,8 @@ export class Stream {
       }
       await this.readAll(answer.body, abort);
     } catch (error) {
-      why = abort.signal.aborted ? String(abort.signal.reason) : error.message || String(error);
+      if (abort.signal.aborted) why = String(abort.signal.reason);
+      else why = error instanceof TypeError ? "the node does not answer" : error.message; // what fetch says is for programs
     }
     if (abort !== this.abort) return; // another try has taken over
     this.failures += 1;

@@ -42,14 +42,14 @@ export class ValueView {
     if (!first) this.value.animate?.([{ opacity: 0.25 }, { opacity: 1 }], motion() ? 600 : 1);
     show(byId("value-facts"), true);
     setText(byId("fact-generation"), state.tag.split("-")[0]); // as a text it is exact
-    setText(byId("fact-origin"), state.origin || "not known");
+    setText(byId("fact-origin"), state.origin || (state.generation === 0 ? "the start, by nobody" : "not known"));
     setText(byId("fact-tag"), state.tag);
     const kind = state.text === undefined ? "a large value" : kindOf(state.text);
     setText(byId("fact-kind"), `${kind}, ${size(state.size)}`);
   }
 
   when(state, now) {
-    const told = state.time > 0 ? `${ago(Math.max(0, now - state.time))}, ${clock(state.time, now)}` : "not known";
+    const told = state.time > 0 ? `${ago(Math.max(0, now - state.time))}, ${clock(state.time, now)}` : "–";
     setText(byId("fact-time"), told);
   }
 
