@@ -123,7 +123,7 @@ class RecentChanges:
         That is when the last of them had it, or the state that it holds now. A node that is alone has nobody to spread
         to: it measures nothing.
         """
-        pending = [seen for seen in self._ring if seen.measured and seen.spread_s is None]
+        pending = self._pending()
         others = [name for name in present if name != self._name]
         if not pending or not others or any(name not in self._heard for name in others):
             return False
@@ -136,8 +136,11 @@ class RecentChanges:
 
     @property
     def pending(self) -> bool:
-        """The newest change is measured, and not known to be everywhere."""
-        return bool(self._ring) and self._ring[-1].measured and self._ring[-1].spread_s is None
+        """Some change is measured, and not known to be everywhere."""
+        return bool(self._pending())
+
+    def _pending(self) -> list[SeenChange]:
+        return [seen for seen in self._ring if seen.measured and seen.spread_s is None]
 
     def keep(self, names: Collection[str]) -> None:
         """What was heard of others is forgotten."""

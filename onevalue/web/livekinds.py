@@ -23,7 +23,7 @@ VALUE_TOLD_SIZE_MAX = 16 * 1024
 MEMBERS_TOLD_MAX = 400
 """Members that are listed: those in trouble first. Of all, the numbers are told."""
 
-MEMBERS_PER_TURN = 100
+MEMBERS_PER_TURN = 50
 """Members that are written between two turns of the reactor: some 2 ms."""
 
 ISOLATED_AFTER_S = 10.0

@@ -41,7 +41,7 @@ PAUSE_S = 0.2
 LONG_PAUSE_S = 0.5
 """And of lists."""
 
-HEARD_PER_TURN = 500
+HEARD_PER_TURN = 250
 """Members of whom it is looked up what they said, between two turns of the reactor."""
 
 
@@ -156,9 +156,12 @@ class Lookout:
                 if spread.holds(member.name):
                     self._changes.heard(member.name, self._context.store.current.tag, self._context.now)
         self._settle()
+        await deferLater(self._context.clock, 0, lambda: None)
         return await self._kinds.members()
 
     def _settle(self) -> None:
+        if not self._changes.pending:
+            return
         present = [member.name for member in self._context.membership.members() if member.is_present]
         if self._changes.settle(present):
             self.feed.touch("changes")

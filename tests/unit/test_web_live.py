@@ -56,7 +56,7 @@ class LiveTestCase(SynchronousTestCase):
     def settle(self, seconds: float = 0.0) -> None:
         """So much time has passed, and what was to be done in some turns is done."""
         self.clock.advance(seconds)
-        self.clock.turn(20)
+        self.clock.turn(60)  # a pause between two rounds is some twenty
 
     def look(self) -> Wire:
         """A page that has got the first of each kind."""
@@ -275,7 +275,7 @@ class BoundTests(LiveTestCase):
 
         self.patch(self.node.membership, "rtt_s", counted)  # type: ignore[no-untyped-call]  # likewise
         wire = self.node.dial(LIVE)
-        for _ in range(30):
+        for _ in range(60):
             looked_at.append(0)
             self.clock.turn()
         [told] = self.of_kind_after_head(wire, "members")

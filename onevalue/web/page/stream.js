@@ -69,7 +69,8 @@ export class Stream {
       await this.readAll(answer.body, abort);
     } catch (error) {
       if (abort.signal.aborted) why = String(abort.signal.reason);
-      else why = error instanceof TypeError ? "the node does not answer" : error.message; // what fetch says is for programs
+      // What fetch itself says is for programs.
+      else why = error instanceof TypeError ? "the node does not answer" : error.message;
     }
     if (abort !== this.abort) return; // another try has taken over
     this.failures += 1;
