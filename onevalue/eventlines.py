@@ -6,7 +6,7 @@ It must not know what else an event leads to.
 from collections.abc import Iterator
 
 from onevalue.addresses import host_port
-from onevalue.loglines import LimitedLog
+from onevalue.loglines import LimitedLog, shown
 from onevalue.member import Happening
 from onevalue.serf import events as told
 from onevalue.serf.dispute import Verdict
@@ -51,7 +51,8 @@ def happenings(event: told.SerfEvent, local_name: str) -> Iterator[Happening]:
         lines = list(_lines(event, local_name))
     for line, fields in lines:
         name = local_name if isinstance(event, told.NameJudged | told.Refuted) else fields.get("name", "")
-        yield Happening(kind, line.format(**fields), "" if kind == "event" else str(name))
+        printable = {name: shown(each) if isinstance(each, str) else each for name, each in fields.items()}
+        yield Happening(kind, line.format(**printable), "" if kind == "event" else str(name))
 
 
 def write_lines(log: LimitedLog, event: told.SerfEvent, local_name: str) -> None:
