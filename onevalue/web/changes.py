@@ -31,7 +31,7 @@ class SeenChange:
         told: what people read of it: generation, origin, time, source, arrival by the wall clock, start of the value.
         arrived_s: seconds of the reactor.
         measured: somebody looks, so that it will be noticed when all have it.
-        spread_s: how long it took until all members were known to hold it; None: that is not known, or not yet.
+        spread_s: how long it took from the first member to the last; None: that is not known, or not yet.
     """
 
     tag: str
@@ -120,8 +120,8 @@ class RecentChanges:
     def settle(self, present: Collection[str]) -> bool:
         """Changes that all members in `present` are known to hold have their time; True if one has got it now.
 
-        That is when the last of them had it, or the state that it holds now. A node that is alone has nobody to spread
-        to: it measures nothing.
+        It is from when the first of them had it, by what they say, until the last had it, or the state that it holds
+        now. A node that is alone has nobody to spread to: it measures nothing.
         """
         pending = self._pending()
         others = [name for name in present if name != self._name]
@@ -131,7 +131,8 @@ class RecentChanges:
         last_since = max(each.since for each in heard)
         settled = [seen for seen in pending if all(each.holds(seen.tag, seen.generation) for each in heard)]
         for seen in settled:
-            seen.spread_s = max(0.0, last_since - seen.arrived_s)
+            first = min([seen.arrived_s, *(each.since for each in heard if each.tag == seen.tag)])
+            seen.spread_s = max(0.0, last_since - first, seen.arrived_s - first)
         return bool(settled)
 
     @property

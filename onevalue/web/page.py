@@ -38,7 +38,6 @@ HEADERS = {
     b"Content-Security-Policy": SECURITY_POLICY,
     b"X-Content-Type-Options": b"nosniff",
     b"Referrer-Policy": b"no-referrer",
-    b"Cross-Origin-Opener-Policy": b"same-origin",
     b"Cross-Origin-Resource-Policy": b"same-origin",
     b"Cache-Control": b"no-cache",  # kept, but asked for again each time: it must fit the node
 }

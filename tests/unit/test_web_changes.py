@@ -73,6 +73,14 @@ class SpreadingTests(SynchronousTestCase):
         assert self.changes.settle(("n1", "n2"))
         assert self.spread() == [0.0]
 
+    def test_it_begins_where_the_change_was_first(self) -> None:
+        """As that member says; this node may be the last to get it."""
+        self.add(state(1, origin="n2"), 10.0)
+        self.changes.heard("n2", state(1).tag, 10.5, 0.75)
+        self.changes.heard("n3", state(1).tag, 10.5, 0.6)
+        self.changes.settle(ALL)
+        assert self.spread() == [0.25]
+
     def test_who_has_failed_is_not_waited_for(self) -> None:
         """Those present count, as they are when it is settled."""
         self.add(state(1), 10.0)

@@ -8,7 +8,7 @@ import { ago, clock, counted, duration, median } from "./format.js";
 const BINS = 48;
 const WINDOW_MIN_S = 600;
 const BIN_WIDTHS_S = [15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400, 604800];
-const SPREAD_MIN_S = 0.0005; // less is not to be seen on a logarithmic scale
+const SPREAD_MIN_S = 0.001; // less is within the error, and not to be seen on a logarithmic scale
 const SOURCES = {
   set: "written here",
   event: "gossip",
@@ -76,7 +76,9 @@ export class ChangesView {
   }
 
   drawSpread(list) {
-    const known = list.filter((change) => change.spread_s !== null).map((change) => change.spread_s);
+    const known = list
+      .filter((change) => change.spread_s !== null)
+      .map((change) => Math.max(SPREAD_MIN_S, change.spread_s));
     const spread = list.map((change) => (change.spread_s === null ? null : Math.max(SPREAD_MIN_S, change.spread_s)));
     this.spread.show([list.map((change) => change.arrived), spread]);
     const text =
@@ -112,13 +114,13 @@ function row(change, now) {
     element("th", { scope: "row", class: "number", text: change.tag.split("-")[0] }),
     element("td", {}, element("span", { class: "code clipped", text: value })),
     element("td", { text: change.origin || "not known" }),
-    element("td", { class: "number", text: clock(change.arrived, now) }),
+    element("td", { class: "time", text: clock(change.arrived, now) }),
     element("td", { text: SOURCES[change.source] ?? change.source }),
     element("td", { class: "number" }),
   );
 }
 
 function spreading({ spread_s, measured }) {
-  if (spread_s !== null) return duration(spread_s);
+  if (spread_s !== null) return spread_s < SPREAD_MIN_S ? "under 1 ms" : duration(spread_s);
   return measured ? "not yet known" : "not measured";
 }

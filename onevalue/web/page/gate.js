@@ -22,6 +22,7 @@ export class Gate {
 
   render(model, parts) {
     show(this.forget, this.token.text !== "");
+    show(byId("for-programs"), this.token.text === ""); // a link sends no token
     if (!parts.has("connection")) return;
     const denied = model.connection.word === "denied";
     const opens = denied && this.form.hidden;

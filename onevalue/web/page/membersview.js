@@ -119,13 +119,14 @@ export class MembersView {
 function summed({ totals, holding, count }) {
   if (count === 1) return "This node is the only member.";
   const alive = totals.alive - totals.suspect;
+  const all = holding.yes + holding.no + holding.unknown;
+  if (alive === count && holding.yes === all) return `All ${count} are alive and hold the current value.`;
   const parts = [
     `${alive === count ? `all ${count}` : alive} alive`,
     ...["suspect", "failed", "leaving", "left"]
       .filter((word) => totals[word] > 0)
       .map((word) => `${totals[word]} ${word}`),
   ];
-  const all = holding.yes + holding.no + holding.unknown;
   const held =
     holding.yes === all
       ? "all that are alive hold the current value"

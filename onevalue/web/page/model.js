@@ -1,6 +1,8 @@
 // What the page knows: the newest of each kind that the node told, the connection, and the node's clock.
 // It must not know how any of it is shown.
 
+const KINDS = ["node", "state", "members", "changes", "events"];
+
 /** The newest of everything; `changed(what)` is called after each change of a part, named by the kind of event. */
 export class Model {
   constructor(changed) {
@@ -16,7 +18,7 @@ export class Model {
 
   /** The node told this. Kinds that this page does not know are for newer ones. */
   told(kind, object) {
-    if (!(kind in this) || kind === "changed") return;
+    if (!KINDS.includes(kind)) return;
     this[kind] = object;
     if (kind === "node") this.clockAt = performance.now();
     this.changed(kind);

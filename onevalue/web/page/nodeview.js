@@ -20,7 +20,8 @@ export class NodeView {
 
   /** What is wrong, the worst first; each stays the same element while it lasts, so that it is read out once. */
   notices(model) {
-    const wanted = noticesOf(model);
+    this.loaded ??= model.node?.version ?? null; // the version that these modules came with
+    const wanted = noticesOf(model, this.loaded);
     const place = byId("notices");
     const there = new Map([...place.children].map((notice) => [notice.dataset.kind, notice]));
     const notices = wanted.map(([kind, head, text]) => {
@@ -47,7 +48,9 @@ export class NodeView {
       ["Heard another", node.last_contact_s === null ? "never" : `${duration(node.last_contact_s)} ago`],
       ["Own health", health(node.health_score)],
       ["On its disk", kept(node.journal)],
-      ...(node.exposure.length > 0 ? [["Open", node.exposure.join(". ")]] : []),
+      ...(node.exposure.length > 0
+        ? [["Open", node.exposure.map((sentence) => `${capital(sentence)}.`).join(" ")]]
+        : []),
     ];
     const place = byId("node-facts");
     if (place.children.length !== facts.length) {
@@ -81,7 +84,7 @@ function titleOf({ connection, node, state }) {
   return value === "" ? name : `${value} · ${name}`;
 }
 
-function noticesOf({ connection, node }) {
+function noticesOf({ connection, node }, loaded) {
   const notices = [];
   if (connection.lostAt !== null && connection.word !== "denied") {
     const since = counted(Math.max(1, Math.round((performance.now() - connection.lostAt) / 1000)), "second");
@@ -91,6 +94,8 @@ function noticesOf({ connection, node }) {
     notices.push(["lost", "Not connected.", `${connection.detail}. Trying again.`]);
   }
   if (node === null) return notices;
+  if (node.version !== loaded)
+    notices.push(["old", "This page is old.", `The node runs ${node.version} now: load the page again.`]);
   if (node.isolated !== null) notices.push(["isolated", "Isolated.", `${node.isolated} The value may be old.`]);
   if (node.journal.trouble !== null) {
     notices.push([
