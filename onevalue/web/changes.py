@@ -129,7 +129,12 @@ class RecentChanges:
             return False
         heard = [self._heard[name] for name in others]
         last_since = max(each.since for each in heard)
-        settled = [seen for seen in pending if all(each.holds(seen.tag, seen.generation) for each in heard)]
+        newest = self._ring[-1].tag  # it may have won over another of its generation
+        settled = [
+            seen
+            for seen in pending
+            if all(each.holds(seen.tag, seen.generation) or each.tag == newest for each in heard)
+        ]
         for seen in settled:
             first = min([seen.arrived_s, *(each.since for each in heard if each.tag == seen.tag)])
             seen.spread_s = max(0.0, last_since - first, seen.arrived_s - first)

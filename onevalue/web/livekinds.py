@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from twisted.internet.task import deferLater
 
 from onevalue.member import Member, Status
-from onevalue.spread.contacts import contact_of
+from onevalue.spread.contacts import HTTP_TAG, contact_of
 from onevalue.store import State
 from onevalue.web.changes import CHANGES_MAX, RecentChanges
 from onevalue.web.context import Context
@@ -101,7 +101,7 @@ class LiveKinds:
                 totals[member.status.value] += 1
                 totals["suspect"] += member.suspect
                 holds = self._holds(member, current)
-                if member.is_present:
+                if member.is_present and is_ours(member):
                     holding[{True: "yes", False: "no", None: "unknown"}[holds]] += 1
                 urgent = member.suspect or member.status in _TROUBLE or member.name == self._context.name
                 if len(chosen := first if urgent else others) < MEMBERS_TOLD_MAX:
@@ -142,6 +142,7 @@ class LiveKinds:
             "suspect": member.suspect,
             "http": None if contact is None or contact.original else contact.url,
             "rtt_s": None if rtt_s is None else round(rtt_s, 5),
+            "ours": is_ours(member),
             "holds": holds,
         }
 
@@ -154,6 +155,11 @@ class LiveKinds:
             expects_others=self._context.expects_others,
             learning=self._context.spread.learning,
         )
+
+
+def is_ours(member: Member) -> bool:
+    """It is one of our nodes, and can say what it holds; a Serf agent holds nothing, and an original does not tell."""
+    return HTTP_TAG in member.tags
 
 
 def isolation(

@@ -22,7 +22,7 @@ from onevalue.web.context import Context
 from onevalue.web.freshness import ShownContact
 from onevalue.web.happenings import Happenings
 from onevalue.web.livefeed import Kind, LiveFeed
-from onevalue.web.livekinds import LiveKinds
+from onevalue.web.livekinds import LiveKinds, is_ours
 from onevalue.web.places import Places
 from onevalue.web.rounds import cancel
 from onevalue.web.survey import Survey
@@ -153,8 +153,9 @@ class Lookout:
             if start:
                 await deferLater(self._context.clock, 0, lambda: None)
             for member in members[start : start + HEARD_PER_TURN]:
-                if spread.holds(member.name):
-                    self._changes.heard(member.name, self._context.store.current.tag, self._context.now)
+                current = self._context.store.current
+                if not self._changes.holds(member.name, current) and spread.holds(member.name):
+                    self._changes.heard(member.name, current.tag, self._context.now)
         self._settle()
         await deferLater(self._context.clock, 0, lambda: None)
         return await self._kinds.members()
@@ -162,7 +163,8 @@ class Lookout:
     def _settle(self) -> None:
         if not self._changes.pending:
             return
-        present = [member.name for member in self._context.membership.members() if member.is_present]
+        members = self._context.membership.members()
+        present = [member.name for member in members if member.is_present and is_ours(member)]
         if self._changes.settle(present):
             self.feed.touch("changes")
 

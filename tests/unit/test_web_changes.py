@@ -67,6 +67,15 @@ class SpreadingTests(SynchronousTestCase):
         self.changes.settle(("n1", "n2"))
         assert self.spread() == [1.25, 1.0]
 
+    def test_one_that_lost_is_everywhere_with_the_one_that_won(self) -> None:
+        """Of two of one generation; else it would be asked after for ever."""
+        self.add(state(1, 7), 10.0)
+        self.add(state(1, 8), 11.0)
+        self.changes.heard("n2", state(1, 8).tag, 11.5)
+        self.changes.settle(("n1", "n2"))
+        assert self.spread() == [1.5, 0.5]
+        assert not self.changes.pending
+
     def test_the_origin_holds_what_it_wrote(self) -> None:
         """Nobody needs to ask it."""
         self.add(state(1, origin="n2"), 10.0)

@@ -44,7 +44,7 @@ class LiveTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = TurnClock()
         self.node = WebNode(clock=self.clock)
-        self.node.membership.set_members(make_member("n1", http="http:8080"), make_member("n2"), make_member("n3"))
+        self.node.membership.set_members(*(make_member(name, http="http:8080") for name in ("n1", "n2", "n3")))
 
     def change(self, value: object = 43, origin: str = "n2") -> State:
         """The node learns of a value that is new."""
@@ -333,6 +333,20 @@ class HoldingTests(LiveTestCase):
         assert self.of_kind(wire, "members")[-1]["holding"] == {"yes": 1, "no": 1, "unknown": 1}
         self.settle(ASK_PAUSE_S)
         assert len(self.asked) == asked + 1
+
+    def test_serf_agents_are_not_waited_for(self) -> None:
+        """They hold nothing, and answer nothing; nobody is asked again because of them."""
+        self.node.membership.set_members(*self.node.membership.members(), make_member("agent"))
+        wire = self.look()
+        self.settle(ASK_PAUSE_S + 1)
+        state = self.change(7, "n1")
+        self.answers(n2=(state.tag, 0.0), n3=(state.tag, 0.0))
+        self.settle(ASK_PAUSE_S)
+        self.settle(LONG_PAUSE_S)
+        found = dict(self.heard(wire))
+        assert found["members"]["holding"] == {"yes": 3, "no": 0, "unknown": 0}
+        assert [member["ours"] for member in found["members"]["members"]] == [True, False, True, True]
+        assert found["changes"]["changes"][-1]["spread_s"] is not None
 
     def test_a_question_that_cannot_be_asked_does_no_harm(self) -> None:
         """The next comes in its time."""

@@ -36,6 +36,7 @@ export class ChangesView {
     const list = changes.changes;
     const now = model.now;
     if (list.length > 0) this.summary(list, changes.changes_max, now);
+    else setText(byId("changes-summary"), "This node has seen none since it started.");
     if (parts.has("changes")) {
       for (const id of ["charts", "changes-details", "spread-note"]) show(byId(id), list.length > 0);
       this.table(list, now);

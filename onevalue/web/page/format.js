@@ -31,14 +31,16 @@ export function ago(seconds) {
   return `${counted(unit === "second" ? whole - (whole % 5) : whole, unit)} ago`;
 }
 
+const YEAR_SHOWN_S = 200 * 86400; // of times so long ago
+
 /** The time of day; with the date if that is not today. */
 export function clock(unixSeconds, nowSeconds = Date.now() / 1000) {
   const date = new Date(unixSeconds * 1000);
   const today = new Date(nowSeconds * 1000).toDateString() === date.toDateString();
   const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-  return today
-    ? time
-    : `${date.toLocaleDateString([], { day: "numeric", month: "short", year: "numeric" })}, ${time}`;
+  if (today) return time;
+  const year = Math.abs(nowSeconds - unixSeconds) > YEAR_SHOWN_S ? "numeric" : undefined;
+  return `${date.toLocaleDateString([], { day: "numeric", month: "short", year })}, ${time}`;
 }
 
 /** Bytes in words: 312 bytes, 4.2 KiB. */

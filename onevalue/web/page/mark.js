@@ -21,7 +21,7 @@ export function statusOf(member) {
 
 /** Whether a member holds the current value, a word of HOLDS. */
 export function holdingOf(member) {
-  if (member.status === "failed" || member.status === "left") return "none";
+  if (member.status === "failed" || member.status === "left" || !member.ours) return "none";
   return member.holds === null ? "unknown" : member.holds ? "yes" : "no";
 }
 

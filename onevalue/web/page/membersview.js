@@ -108,7 +108,7 @@ export class MembersView {
         icon(status, holds),
         element("span", { class: status, text: STATUSES[status]?.word ?? status }),
       );
-      setText(cells[1], HOLDS[holds] || "–");
+      setText(cells[1], HOLDS[holds] || (member.ours ? "–" : "holds none"));
     }
     const far = member.name === this.told.me || member.rtt_s === null || holds === "none";
     setText(cells[2], far ? "–" : duration(member.rtt_s));
@@ -145,6 +145,7 @@ function noted({ count, members, asked, asked_max }) {
         "which may take minutes.",
     );
   } else if (asked) notes.push("Who holds the value is asked after each change, and every 10 seconds.");
+  if (members.some((member) => !member.ours)) notes.push("Members that hold none are Serf agents, or do not tell.");
   notes.push("Round trips are estimates from this node.");
   return count === 1 ? "" : notes.join(" ");
 }

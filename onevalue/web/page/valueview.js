@@ -53,12 +53,13 @@ export class ValueView {
     setText(byId("fact-time"), told);
   }
 
-  held({ holding, totals }) {
+  held({ holding, totals, count }) {
     const { yes, no, unknown } = holding;
     const all = yes + no + unknown;
     const rest = [no > 0 && `${no} not yet`, unknown > 0 && `${unknown} not known`].filter(Boolean).join(", ");
     byId("value-held").dataset.all = String(yes === all && totals.failed === 0);
-    if (all === 1) setText(byId("value-held"), "Held by this node, the only member that is alive");
+    if (all === 1)
+      setText(byId("value-held"), `Held by this node, the only member${count > 1 ? " that is alive" : ""}`);
     else if (yes === all) setText(byId("value-held"), `Held by all ${all} members that are alive`);
     else setText(byId("value-held"), `Held by ${yes} of ${counted(all, "member")} that are alive; ${rest}`);
   }
