@@ -132,8 +132,9 @@ class LiveFeed:
 
         Raises ProblemError, 503: there are too many, or this node stops.
         """
-        self._places.take(request)
-        stream = EventStream(request, self._preamble, drained=self._tell, gone=self._leave)
+        stream = self._places.take(
+            request, lambda: EventStream(request, self._preamble, drained=self._tell, gone=self._leave)
+        )
         first = not self._streams
         self._streams[stream] = {}
         if first:

@@ -3,9 +3,14 @@
 It must not know what anybody waits for.
 """
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from onevalue.web.channel import LimitedRequest
 from onevalue.web.problems import ProblemError
 from onevalue.web.traffic import Traffic
+
+T = TypeVar("T")
 
 RETRY_AFTER_S = 5
 """Whoever is refused is told to come back after so long."""
@@ -17,11 +22,11 @@ class Places:
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
 
-    def take(self, request: LimitedRequest) -> None:
-        """One more waits, until `free` is called once.
+    def take(self, request: LimitedRequest, make: Callable[[], T]) -> T:
+        """One more waits, whom `make` gives, until `free` is called once.
 
         Raises:
-            ProblemError: 503, there are too many, or this node stops; nothing is to be freed.
+            ProblemError: 503, there are too many, or this node stops. Then nothing is to be freed, nor if `make` raises.
         """
         if request.stopping:
             raise ProblemError(503, "this node is stopping; ask another")
@@ -29,7 +34,9 @@ class Places:
             self._traffic.watchers_refused += 1
             detail = f"{self._traffic.watchers_max} watch or wait here already; ask another node, or later"
             raise ProblemError(503, detail, {"Retry-After": str(RETRY_AFTER_S)})
+        made = make()
         self._traffic.watchers += 1
+        return made
 
     def free(self) -> None:
         """One fewer waits."""

@@ -67,8 +67,9 @@ class Watchers:
 
         Raises ProblemError, 503: there are too many, or this node stops.
         """
-        self._places.take(request)
-        stream = EventStream(request, PREAMBLE, drained=self._tell, gone=self._leave)
+        stream = self._places.take(
+            request, lambda: EventStream(request, PREAMBLE, drained=self._tell, gone=self._leave)
+        )
         self._streams[stream] = None
         if self._next_beat is None:
             self._next_beat = self._reactor.callLater(HEARTBEAT_INTERVAL_S, self._begin_beat)
@@ -86,8 +87,7 @@ class Watchers:
 
         Raises ProblemError, 503: there are too many, or this node stops.
         """
-        self._places.take(request)
-        waiter = Waiter(wanted, Deferred(lambda _: self._leave(waiter)))
+        waiter = self._places.take(request, lambda: Waiter(wanted, Deferred(lambda _: self._leave(waiter))))
         self._waiters[waiter] = None
         waiter.time_up = self._reactor.callLater(wait_s, self._release, waiter)
         return waiter.done
