@@ -26,7 +26,7 @@ class Places:
         """One more waits, whom `make` gives, until `free` is called once.
 
         Raises:
-            ProblemError: 503, there are too many, or this node stops. Then nothing is to be freed, nor if `make` raises.
+            ProblemError: 503, too many wait, or this node stops. Then nothing is to be freed, nor if `make` raises.
         """
         if request.stopping:
             raise ProblemError(503, "this node is stopping; ask another")
