@@ -61,7 +61,7 @@ async def test_it_shows_the_cluster_as_it_is(house: House, browser: Browser) -> 
     await nodes[1].call("PUT", "/v1/value", json={"release": "v2", "big": 2**60})
     await browser.says("value", '"big": 1152921504606846976')
     assert browser.text("fact-origin") == "n2"
-    await browser.says("value-held", "all 3 members")
+    await browser.says("value-held", "all 3 nodes")
     await browser.says("spread-summary", "of 1 change")
     assert browser.driver.title.startswith('{"big":11529')
     await nodes[2].kill()

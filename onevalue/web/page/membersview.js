@@ -120,16 +120,18 @@ function summed({ totals, holding, count }) {
   if (count === 1) return "This node is the only member.";
   const alive = totals.alive - totals.suspect;
   const all = holding.yes + holding.no + holding.unknown;
-  if (alive === count && holding.yes === all) return `All ${count} are alive and hold the current value.`;
+  if (alive === count && all === count && holding.yes === all)
+    return `All ${count} are alive and hold the current value.`;
   const parts = [
     `${alive === count ? `all ${count}` : alive} alive`,
     ...["suspect", "failed", "leaving", "left"]
       .filter((word) => totals[word] > 0)
       .map((word) => `${totals[word]} ${word}`),
   ];
+  const agents = all < totals.alive + totals.leaving;
   const held =
     holding.yes === all
-      ? "all that are alive hold the current value"
+      ? `all ${agents ? `${counted(all, "OneValue node")} among them` : "that are alive"} hold the current value`
       : `${holding.yes} of ${all} hold the current value`;
   const text = `${parts.join(", ")}; ${held}.`;
   return text[0].toUpperCase() + text.slice(1);

@@ -58,10 +58,9 @@ export class ValueView {
     const all = yes + no + unknown;
     const rest = [no > 0 && `${no} not yet`, unknown > 0 && `${unknown} not known`].filter(Boolean).join(", ");
     byId("value-held").dataset.all = String(yes === all && totals.failed === 0);
-    if (all === 1)
-      setText(byId("value-held"), `Held by this node, the only member${count > 1 ? " that is alive" : ""}`);
-    else if (yes === all) setText(byId("value-held"), `Held by all ${all} members that are alive`);
-    else setText(byId("value-held"), `Held by ${yes} of ${counted(all, "member")} that are alive; ${rest}`);
+    if (all === 1) setText(byId("value-held"), `Held by this node, the only one${count > 1 ? " that is alive" : ""}`);
+    else if (yes === all) setText(byId("value-held"), `Held by all ${all} nodes that are alive`);
+    else setText(byId("value-held"), `Held by ${yes} of ${counted(all, "node")} that are alive; ${rest}`);
   }
 
   editable(model) {
