@@ -33,7 +33,7 @@ setup(
         "onevalue.wire",
         "twisted.plugins",
     ],
-    package_data={"onevalue": ["py.typed"]},
+    package_data={"onevalue": ["py.typed"], "onevalue.web": ["page/*"]},
     entry_points={"console_scripts": ["onevalue=onevalue.cli:main"]},
     install_requires=[
         "twisted[tls]>=24.11",
@@ -59,6 +59,8 @@ setup(
             "schemathesis>=4.32",
             "jsonschema-rs>=0.60",  # which it is built upon
             "pyyaml>=6",
+            "selenium>=4.20",  # the live page in a real browser
+            "axe-core-python>=0.1",  # rules of accessibility: it has axe-core's script in it
         ],
         "lint": ["build", "mypy>=1.11", "mypy-zope>=1.0.7", "ruff>=0.6", "types-pyyaml", "types-setuptools"],
         "bench": ["psutil>=5.9"],

@@ -117,6 +117,7 @@ def assemble(config: NodeConfig, world: World) -> Parts:
         broadcaster=Broadcaster(
             reactor=reactor,
             exchange_states=world.exchange_states,
+            store=store,
             spread=spread,
             membership=gossip,
             writer=writer,

@@ -22,7 +22,7 @@ from onevalue.membership import IMembership
 from onevalue.spread import Rumour, Spread
 from onevalue.spread.exchanges import Exchange
 from onevalue.spread.rumour import EVENT_NAME
-from onevalue.store import Condition
+from onevalue.store import Change, Condition, Store
 from onevalue.writer import Writer
 
 EXCHANGE_TIME_MAX_S = 2.0
@@ -45,6 +45,7 @@ class Broadcaster(Service):
     Args:
         reactor: its clock and delayed calls.
         exchange_states: makes an exchange.
+        store: of which it only looks when it changes.
         spread, membership, writer: decides, tells and writes.
         interval_s: between two rounds of anti-entropy.
         somebody_to_ask: the node begins by learning.
@@ -57,6 +58,7 @@ class Broadcaster(Service):
         *,
         reactor: IReactorTime,
         exchange_states: ExchangeStates,
+        store: Store,
         spread: Spread,
         membership: IMembership,
         writer: Writer,
@@ -75,8 +77,10 @@ class Broadcaster(Service):
         self._rounds.clock = reactor
         self._pumping: IDelayedCall | None = None
         self._timer: IDelayedCall | None = None
+        self._held_since = reactor.seconds()
         self._under_way: list[Deferred[Any]] = []
         self._silent: list[str] = []  # members that did not answer lately, so that the log tells it once
+        store.observe(self._holds_from_now)
 
     def startService(self) -> None:
         """Learning begins, and rounds follow each interval."""
@@ -85,7 +89,7 @@ class Broadcaster(Service):
         self._membership.observe_members(self._members_changed)
         self._membership.observe_events(lambda events: self._spread.receive_events(events, self._reactor.seconds()))
         self._membership.observe_addresses_tried(self._addresses_tried)
-        self._membership.answer_query(EVENT_NAME, self._spread.answer_query)
+        self._membership.answer_query(EVENT_NAME, self._answer_query)
         self._was_learning = self._somebody_to_ask
         if self._somebody_to_ask:
             self.log.info("takes no writes yet: it learns first what the others hold")
@@ -112,6 +116,12 @@ class Broadcaster(Service):
         names = {member.name: None for member in members}
         self._silent = [name for name in self._silent if name in names]
         self._spread.members_changed(members, self._reactor.seconds())
+
+    def _holds_from_now(self, _change: Change) -> None:
+        self._held_since = self._reactor.seconds()
+
+    def _answer_query(self, _payload: bytes) -> bytes:  # nothing is asked but the state
+        return self._spread.answer_query(self._reactor.seconds() - self._held_since)
 
     def _addresses_tried(self, nobody_else: bool) -> None:
         self._spread.addresses_tried(self._reactor.seconds(), nobody_else=nobody_else)

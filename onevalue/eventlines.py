@@ -1,4 +1,4 @@
-"""What people read in the log of what the gossip engine tells: one line for an event, or none.
+"""What people read of what the gossip engine tells, in the log and on the live page: one line for an event, or none.
 
 It must not know what else an event leads to.
 """
@@ -6,7 +6,8 @@ It must not know what else an event leads to.
 from collections.abc import Iterator
 
 from onevalue.addresses import host_port
-from onevalue.loglines import LimitedLog
+from onevalue.loglines import LimitedLog, shown
+from onevalue.member import Happening
 from onevalue.serf import events as told
 from onevalue.serf.dispute import Verdict
 from onevalue.spread.rumour import EVENT_NAME
@@ -23,20 +24,53 @@ _WORDS: dict[type, str] = {
     told.MemberReap: "member forgotten",
 }
 
+_KINDS: dict[type, str] = {
+    told.MemberJoin: "joined",
+    told.MemberLeave: "left",
+    told.MemberFailed: "failed",
+    told.MemberUpdate: "changed",
+    told.MemberReap: "forgotten",
+    told.MemberSuspected: "suspected",
+    told.SuspicionEnded: "recovered",
+    told.NameConflict: "conflict",
+    told.NameJudged: "conflict",
+    told.Refuted: "refuted",
+    told.UserEvents: "event",
+}
+"""What the live page has; refused packets are not among it: anybody can send them."""
+
+
+def happenings(event: told.SerfEvent, local_name: str) -> Iterator[Happening]:
+    """The event in words, with the name of the member that it is about."""
+    kind = _KINDS.get(type(event))
+    if kind is None:
+        return
+    if isinstance(event, told.NameConflict | told.NameJudged):
+        lines = [_conflict(event) if isinstance(event, told.NameConflict) else _verdict(event, local_name)]
+    else:
+        lines = list(_lines(event, local_name))
+    for line, fields in lines:
+        name = local_name if isinstance(event, told.NameJudged | told.Refuted) else fields.get("name", "")
+        printable = {name: shown(each) if isinstance(each, str) else each for name, each in fields.items()}
+        yield Happening(kind, line.format(**printable), "" if kind == "event" else str(name))
+
 
 def write_lines(log: LimitedLog, event: told.SerfEvent, local_name: str) -> None:
     """The log has a line for each thing in the event that people may want to know."""
-    if isinstance(event, told.NameConflict):
-        line = "another node, at {at}, calls itself {name} too: give each node its own --name"
-        log.error(line, at=_at(event.addr, event.port), name=event.name)
-    elif isinstance(event, told.NameJudged):
-        _write_verdict(log, event, local_name)
+    if isinstance(event, told.NameConflict | told.NameJudged):
+        line, fields = _conflict(event) if isinstance(event, told.NameConflict) else _verdict(event, local_name)
+        log.error(line, **fields)
     else:
         for line, fields in _lines(event, local_name):
             log.info(line, **fields)
 
 
-def _write_verdict(log: LimitedLog, event: told.NameJudged, local_name: str) -> None:
+def _conflict(event: told.NameConflict) -> tuple[str, dict[str, object]]:
+    line = "another node, at {at}, calls itself {name} too: give each node its own --name"
+    return line, {"at": _at(event.addr, event.port), "name": event.name}
+
+
+def _verdict(event: told.NameJudged, local_name: str) -> tuple[str, dict[str, object]]:
     fields: dict[str, object] = {
         "name": local_name,
         "at": host_port(*event.other),
@@ -52,7 +86,7 @@ def _write_verdict(log: LimitedLog, event: told.NameJudged, local_name: str) -> 
         line = "this node keeps its name {name}, say {for_us} of {answers} members: stop the one at {at}, or rename it"
     else:
         line = "no member could say whose the name {name} is, this node's or that of the one at {at}"
-    log.error(line, **fields)
+    return line, fields
 
 
 def _lines(event: told.SerfEvent, local_name: str) -> Iterator[tuple[str, dict[str, object]]]:

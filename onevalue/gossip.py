@@ -20,11 +20,11 @@ from zope.interface import implementer
 
 from onevalue.engine_status import figures_of, shown_dispute, shown_encryption
 from onevalue.errors import RemoteProtocolError
-from onevalue.eventlines import write_lines
+from onevalue.eventlines import happenings, write_lines
 from onevalue.inquiries import Inquiries, Keep
 from onevalue.joiner import Joiner
 from onevalue.loglines import LimitedLog
-from onevalue.member import KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
+from onevalue.member import Happening, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 from onevalue.member_views import MemberViews
 from onevalue.membership import EngineFigures, IMembership
 from onevalue.serf import events as told
@@ -116,6 +116,7 @@ class GossipService(Service):
         self._event_observers: list[Callable[[Sequence[UserEvent]], None]] = []
         self._tried_observers: list[Callable[[bool], None]] = []
         self._engine_observers: list[Callable[[told.SerfEvent], None]] = []
+        self._happening_observers: list[Callable[[Happening], None]] = []
         self._addresses_tried = False
 
     # The service ----------------------------------------------------------------------------------------------------
@@ -201,6 +202,10 @@ class GossipService(Service):
     def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
         """See IMembership."""
         self._event_observers.append(observer)
+
+    def observe_happenings(self, observer: Callable[[Happening], None]) -> None:
+        """See IMembership."""
+        self._happening_observers.append(observer)
 
     def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
         """See IMembership."""
@@ -391,6 +396,10 @@ class GossipService(Service):
         for observer in self._engine_observers:
             observer(event)
         write_lines(self._lines, event, self.local_name)
+        if self._happening_observers:
+            for happening in happenings(event, self.local_name):
+                for tell in self._happening_observers:
+                    tell(happening)
         if self._inquiries.handle(event):
             return
         match event:

@@ -38,6 +38,7 @@ class _Query:
     done: Deferred[QueryResult]
     acks: list[str] = field(default_factory=list)
     answers: list[tuple[str, bytes]] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
 
 
 class Inquiries:
@@ -143,9 +144,10 @@ class Inquiries:
             query.acks.append(event.sender)
         elif isinstance(event, told.QueryAnswered):
             query.answers.append((event.sender, event.payload))
+            query.times.append(self._reactor.seconds())
         else:
             del self._queries[event.request_id]
-            query.done.callback(QueryResult(tuple(query.acks), tuple(query.answers)))
+            query.done.callback(QueryResult(tuple(query.acks), tuple(query.answers), tuple(query.times)))
 
     def _forget(self, request_id: int) -> None:
         self._key_requests.pop(request_id, None)

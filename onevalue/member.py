@@ -45,6 +45,21 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Happening:
+    """What people may want to know of the members, as it happens.
+
+    Attributes:
+        kind: a word, such as "failed".
+        text: a sentence or clause.
+        name: the member that it is about, "" if none.
+    """
+
+    kind: str
+    text: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class QueryRequest:
     """A query to the members.
 
@@ -69,10 +84,17 @@ class QueryRequest:
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What came of a query: who acked it, and who answered what, in the order of arrival."""
+    """What came of a query, in the order of arrival.
+
+    Attributes:
+        acks: who acked it.
+        answers: who answered what.
+        times: when each answer came, seconds of the reactor.
+    """
 
     acks: Sequence[str]
     answers: Sequence[tuple[str, bytes]]
+    times: Sequence[float] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

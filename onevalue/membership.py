@@ -10,9 +10,19 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from onevalue.histogram import Histogram
-from onevalue.member import KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
+from onevalue.member import Happening, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 
-__all__ = ["EngineFigures", "IMembership", "KeyResult", "Member", "QueryRequest", "QueryResult", "Status", "UserEvent"]
+__all__ = [
+    "EngineFigures",
+    "Happening",
+    "IMembership",
+    "KeyResult",
+    "Member",
+    "QueryRequest",
+    "QueryResult",
+    "Status",
+    "UserEvent",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +63,9 @@ class IMembership(Interface):
 
     def observe_events(observer: Callable[[Sequence[UserEvent]], None]) -> None:
         """`observer` gets user events as they arrive: one as gossip, those of one push/pull together."""
+
+    def observe_happenings(observer: Callable[[Happening], None]) -> None:
+        """`observer` gets what people may want to know of the members, as it happens. It must not raise."""
 
     def observe_addresses_tried(observer: Callable[[bool], None]) -> None:
         """`observer` is called once, when each join address was dialled at least once; at once if that is so.

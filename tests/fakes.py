@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from onevalue.membership import (
     EngineFigures,
+    Happening,
     IMembership,
     KeyResult,
     Member,
@@ -75,6 +76,7 @@ class FakeMembership:
         self._members = list(members) or [make_member(local_name)]
         self._member_observers: list[Callable[[], None]] = []
         self._event_observers: list[Callable[[Sequence[UserEvent]], None]] = []
+        self._happening_observers: list[Callable[[Happening], None]] = []
         self._tried: bool | None = None
         self._tried_observers: list[Callable[[bool], None]] = []
 
@@ -88,6 +90,11 @@ class FakeMembership:
         """These events arrive together."""
         for observer in self._event_observers:
             observer(events)
+
+    def happen(self, happening: Happening) -> None:
+        """This happens."""
+        for observer in self._happening_observers:
+            observer(happening)
 
     def finish_dialling(self, *, only_itself: bool) -> None:
         """Each join address was dialled at least once."""
@@ -114,6 +121,10 @@ class FakeMembership:
     def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
         """See IMembership."""
         self._event_observers.append(observer)
+
+    def observe_happenings(self, observer: Callable[[Happening], None]) -> None:
+        """See IMembership."""
+        self._happening_observers.append(observer)
 
     def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
         """See IMembership."""

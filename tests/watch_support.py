@@ -6,8 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.store import Source, State
 from onevalue.types import Generation
+from onevalue.web.rounds import TELL_PAUSE_PER_WATCHER_S
 from onevalue.web.turns import DONE_PER_TURN
-from onevalue.web.watching import TELL_PAUSE_PER_WATCHER_S
 from tests.fakes import TurnClock
 from tests.web_support import WebNode, Wire
 

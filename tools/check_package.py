@@ -1,5 +1,5 @@
 """`make package`: the wheel, and then the sdist, gives in a clean environment a `twistd onevalue` that answers, and an
-`onevalue` that asks it and simulates.
+`onevalue` that asks it and simulates. Wheel and sdist have all files of the live page.
 """
 
 import json
@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.request
 import venv
+import zipfile
 from pathlib import Path
 
 ANSWER_TIME_MAX_S = 20.0
@@ -19,8 +20,18 @@ FILES_OF_THE_SDIST = ("LICENSE", "dist/Dockerfile", "dist/onevalue.service", "di
 """What is not installed, and people want all the same."""
 
 
+def check_page(wheel: Path, sdist: Path) -> None:
+    """All files of the live page are in both; fails loudly if not."""
+    files = [path.as_posix() for path in sorted(Path("onevalue/web/page").iterdir())]
+    with zipfile.ZipFile(wheel) as packed, tarfile.open(sdist) as source:
+        there = [packed.namelist(), [name.partition("/")[2] for name in source.getnames()]]
+    missing = [file for file in files if any(file not in names for names in there)]
+    if missing or not files:
+        sys.exit(f"wheel or sdist are without files of the live page: {missing}")
+
+
 def answers_of_a_node(twistd: Path, folder: Path) -> tuple[str, str]:
-    """What /get and `onevalue get` say of a node that is started, and stopped again."""
+    """What /get and `onevalue get` say of a node that is started, and stopped again; the live page is there, too."""
     host = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
     command = [str(twistd), "--nodaemon", "--pidfile=", "onevalue", "--no-journal", "--advertise", host]
     node = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
@@ -30,6 +41,8 @@ def answers_of_a_node(twistd: Path, folder: Path) -> tuple[str, str]:
             try:
                 with urllib.request.urlopen(f"http://{host}:8080/get", timeout=1) as answer:
                     said = str(answer.read().decode())
+                with urllib.request.urlopen(f"http://{host}:8080/page/main.js", timeout=1) as answer:
+                    answer.read()
                 get = [str(twistd.with_name("onevalue")), "get", "--url", f"http://{host}:8080"]
                 return said, subprocess.run(get, check=True, capture_output=True, text=True, cwd=folder).stdout
             except OSError:
@@ -70,6 +83,7 @@ def main() -> None:
         subprocess.run(build, check=True, capture_output=True)
         (wheel,) = place.glob("*.whl")
         (sdist,) = place.glob("*.tar.gz")
+        check_page(wheel, sdist)
         version = wheel.name.split("-")[1]
         venv.create(place / "clean", with_pip=True)
         python = place / "clean" / "bin" / "python"

@@ -107,6 +107,10 @@ class Spread:
         """What this node holds."""
         return self._store.current
 
+    def holds(self, name: str) -> bool | None:
+        """A member holds what this node does, as it said last; False: less, though it was told; None: not known."""
+        return self._holdings.holds(name, self._store.current)
+
     def answer_to(self, statement: Statement, held: State, *, durable: bool = False) -> Statement:
         """What this node answers to a statement: the whole state, unless the other has the same or a higher generation.
 
@@ -120,9 +124,9 @@ class Spread:
             self._holdings.answered(statement.name, held.tag if lacks else statement.tag, held.tag)
         return Statement(self.name, self.learning, *state_told(held, whole=lacks), durable=durable)
 
-    def answer_query(self, payload: bytes) -> bytes:  # noqa: ARG002  # nothing is asked but the state
-        """What this node says to a query named as the value event."""
-        return query_answer(self._store.current, learning=self.learning)
+    def answer_query(self, held_s: float) -> bytes:
+        """What this node says to a query named as the value event, having held its state for so long."""
+        return query_answer(self._store.current, learning=self.learning, held_s=held_s)
 
     # Inputs ---------------------------------------------------------------------------------------------------------
 

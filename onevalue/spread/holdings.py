@@ -31,3 +31,9 @@ class Holdings:
         """The member held less, though it had been told of what we hold now: it should come for it, or be sent it."""
         tag, told = self._answers.get(name, ("", ""))
         return told == current.tag != tag and generation_of(tag) <= current.generation
+
+    def holds(self, name: str, current: State) -> bool | None:
+        """The member held what we hold now; False: it held less, though it had been told; None: not known."""
+        if self.has(name, current):
+            return True
+        return False if self.lacks(name, current) else None

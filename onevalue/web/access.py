@@ -17,6 +17,7 @@ from onevalue.web.problems import ProblemError
 REALM = 'Bearer realm="onevalue"'
 
 _OPEN = (b"/healthz", b"/readyz")
+_PAGE = re.compile(rb"/(?:page/[^/]+)?")  # files of the program: they hold nothing of the node
 _NODES = re.compile(rb"/notify(?:/[^/]+/[^/]+)?")
 _KEYS = re.compile(rb"/v1/keys(?:/.*)?", re.DOTALL)  # asked of all members, and of nobody's business who only reads
 _BEARER = re.compile(rb"bearer +([!-~]+) *", re.IGNORECASE)  # a scheme is the same in capitals (RFC 9110, 11.1)
@@ -33,6 +34,8 @@ class Need(Enum):
 def need_of(method: bytes, path: bytes) -> Need:
     """What a request of this method for this path needs; the path as the routes see it (`routed_path`)."""
     if path in _OPEN or _NODES.fullmatch(path):
+        return Need.NOTHING
+    if method in (b"GET", b"HEAD") and _PAGE.fullmatch(path):
         return Need.NOTHING
     if path == b"/get":  # the original's, for any method
         return Need.READ

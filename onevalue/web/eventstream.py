@@ -38,12 +38,16 @@ UNACKNOWLEDGED_TIME_MAX_S = 60.0
 """A client whose host has acknowledged nothing for so long is gone; heartbeats make it show."""
 
 HEARTBEAT = b":\n\n"
-PREAMBLE = b": each event is the state of the value\nretry: %d\n\n" % RETRY_MS
 
 
 def event(tag: str, data: bytes) -> bytes:
-    """An event; `data` has no line breaks."""
+    """An event with the id `tag`; `data` has no line breaks."""
     return b"id: %b\ndata: %b\n\n" % (tag.encode(), data)
+
+
+def named_event(kind: str, data: bytes) -> bytes:
+    """An event of this kind; `data` has no line breaks."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
 
 
 @implementer(IPushProducer)
@@ -52,6 +56,7 @@ class EventStream:
 
     Args:
         request: is answered.
+        preamble: a comment, a line that tells people what the events are.
         drained: called when the client has taken all, after it had not; it may `send`.
         gone: called when the client is gone.
 
@@ -66,6 +71,7 @@ class EventStream:
     def __init__(
         self,
         request: LimitedRequest,
+        preamble: bytes,
         drained: Callable[["EventStream"], None],
         gone: Callable[["EventStream"], None],
     ) -> None:
@@ -78,7 +84,7 @@ class EventStream:
         _narrow(request.transport)
         request.allow(math.inf)
         request.registerProducer(self, True)  # type: ignore[no-untyped-call]  # Twisted has no types here
-        self.send(PREAMBLE)
+        self.send(preamble + b"retry: %d\n\n" % RETRY_MS)
 
     def send(self, data: bytes) -> None:
         """The bytes are on their way. Not to be called while `full`."""

@@ -29,6 +29,7 @@ from onevalue.web.context import Context
 from onevalue.web.history import HISTORY_LIMIT_DEFAULT
 from onevalue.web.openapi_parts import (
     EVENTS_TYPE,
+    HTML_TYPE,
     PROBLEM_TYPE,
     Part,
     answer,
@@ -62,7 +63,7 @@ def document(version: str, value_size_max: int) -> Part:
     return {
         "openapi": "3.1.0",
         "info": {"title": "OneValue", "version": version, "description": ABOUT, "license": {"name": "MIT"}},
-        "paths": {**_original(), **_value(), **_cluster(), **_keys(), **_node()},
+        "paths": {**_original(), **_value(), **_cluster(), **_keys(), **_node(), **_page()},
         "components": {
             "schemas": schemas(value_size_max),
             "responses": errors(),
@@ -270,6 +271,34 @@ def _node() -> Part:
         "/readyz": {"get": ready},
         "/metrics": {"get": metrics},
     }
+
+
+def _page() -> Part:
+    known = answer("the client has it", tagged=True)
+    live = operation(
+        "watchNode",
+        "Node, state, members, changes and events, each as a server-sent event whenever it changes; for the page at /",
+        {200: answer("events: `event` is the kind, `data` an object", TEXT, media_type=EVENTS_TYPE)},
+        failures=(503,),
+    )
+    page = operation(
+        "showPage",
+        "The live page, for people",
+        {200: answer("HTML", TEXT, media_type=HTML_TYPE, tagged=True), 304: known},
+        token=False,
+        text=True,
+        parameters=[_IF_NONE_MATCH],
+    )
+    file = operation(
+        "readPageFile",
+        "A file of the live page",
+        {200: answer("the file", TEXT, media_type="*/*", tagged=True), 304: known},
+        failures=(404,),
+        token=False,
+        text=True,
+        parameters=[segment("name", TEXT), _IF_NONE_MATCH],
+    )
+    return {"/v1/live": {"get": live}, "/": {"get": page}, "/page/{name}": {"get": file}}
 
 
 class OpenApiRoutes:

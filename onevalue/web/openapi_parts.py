@@ -16,6 +16,7 @@ JSON_TYPE = JSON.decode()
 PROBLEM_TYPE = PROBLEM_JSON.decode()
 TEXT_TYPE = "text/plain"
 EVENTS_TYPE = "text/event-stream"
+HTML_TYPE = "text/html"
 
 REASONS = {
     400: "malformed, or out of range",

@@ -27,9 +27,14 @@ from onevalue.web.guard import Check, Guard
 from onevalue.web.health import HealthRoutes
 from onevalue.web.history import HistoryRoutes
 from onevalue.web.hosts import HostCheck
+from onevalue.web.live import LiveRoutes
+from onevalue.web.livefeed import LiveFeed
+from onevalue.web.lookout import Lookout
 from onevalue.web.metrics import MetricsRoutes
 from onevalue.web.openapi import OpenApiRoutes
 from onevalue.web.original import OriginalRoutes
+from onevalue.web.page import PageRoutes
+from onevalue.web.places import Places
 from onevalue.web.problems import ErrorLog, add_problems
 from onevalue.web.remembered import RememberedAnswers
 from onevalue.web.routes import Routes
@@ -55,6 +60,7 @@ def make_resource(
     traffic: Traffic,
     served: Served,
     watchers: Watchers,
+    live: LiveFeed,
     error_log: ErrorLog,
 ) -> IResource:
     """The resource with all routes."""
@@ -62,12 +68,14 @@ def make_resource(
     OriginalRoutes(context).add_to(app)
     V1Routes(context, contact, traffic, watchers).add_to(app)
     WatchRoutes(watchers).add_to(app)
+    LiveRoutes(live).add_to(app)
     WriteRoutes(context).add_to(app)
     HistoryRoutes(context).add_to(app)
     ClusterRoutes(context).add_to(app)
     HealthRoutes(context).add_to(app)
     OpenApiRoutes(context).add_to(app)
     MetricsRoutes(context, traffic, served).add_to(app)
+    PageRoutes().add_to(app)
     add_problems(app, context.store, error_log)
     return app.resource()
 
@@ -81,16 +89,23 @@ def make_site(reactor: IReactorTime, context: Context, connections_max: int = CO
     served = Served()
     error_log = ErrorLog(reactor, traffic)
     checks: list[Check] = [HostCheck([context.name, *context.host_names]), context.access]
-    watchers = Watchers(reactor, context.store, traffic)
+    places = Places(traffic)
+    watchers = Watchers(reactor, context.store, places)
+    live = Lookout(context, contact, places).feed
+
+    def end_waiting() -> None:
+        watchers.end_all()
+        live.end_all()
+
     return LimitedSite(
-        Guard(make_resource(context, contact, traffic, served, watchers, error_log), checks, reactor, traffic),
+        Guard(make_resource(context, contact, traffic, served, watchers, live, error_log), checks, reactor, traffic),
         reactor,
         wall_clock=context.wall_clock,
         traffic=traffic,
         served=served,
         error_log=error_log,
         remembered=remembered,
-        end_waiting=watchers.end_all,
+        end_waiting=end_waiting,
     )
 
 

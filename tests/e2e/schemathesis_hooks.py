@@ -6,7 +6,7 @@ import schemathesis
 
 from onevalue.bounds import ACK_TIMEOUT_MAX_S, QUERY_TIME_MAX_S, WAIT_MAX_S
 
-ENDLESS = "/v1/watch"
+ENDLESS = ("/v1/watch", "/v1/live")
 MOMENT_S = 0.05
 LONGEST_S = {"wait": WAIT_MAX_S, "timeout": ACK_TIMEOUT_MAX_S, "timeout_s": QUERY_TIME_MAX_S}
 """The parameters and fields that say how long the node may take, and how much they may say."""
@@ -15,7 +15,8 @@ LONGEST_S = {"wait": WAIT_MAX_S, "timeout": ACK_TIMEOUT_MAX_S, "timeout_s": QUER
 @schemathesis.hook
 def before_load_schema(_context: schemathesis.HookContext, raw_schema: dict[str, Any]) -> None:
     """The description is without what is not to be asked."""
-    del raw_schema["paths"][ENDLESS]
+    for path in ENDLESS:
+        del raw_schema["paths"][path]
 
 
 @schemathesis.hook

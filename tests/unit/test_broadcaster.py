@@ -1,5 +1,6 @@
 """The broadcaster: exchanges with a deadline, one at a time with each member, and a loop that nothing ends."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 from random import Random
@@ -21,6 +22,7 @@ from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
 from onevalue.spread.exchanges import Exchange
+from onevalue.spread.rumour import EVENT_NAME
 from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.wire.envelope import Envelope
@@ -92,6 +94,7 @@ class BroadcasterTests(SynchronousTestCase):
         self.broadcaster = Broadcaster(
             reactor=self.clock,
             exchange_states=partial(exchange_states, self.client, Signer(Envelope(), bytes)),  # type: ignore[arg-type]  # as much of it as is used
+            store=self.store,
             spread=self.spread,
             membership=self.membership,
             writer=writer,
@@ -124,6 +127,15 @@ class BroadcasterTests(SynchronousTestCase):
             self.clock.advance(0)
         assert len(self.client.asked) >= 2
         assert self.client.cancelled >= 1
+
+    def test_queries_are_told_for_how_long_the_state_is_held(self) -> None:
+        """From the change on, whatever was asked meanwhile."""
+        held = []
+        for generation, pause_s in ((8, 0.0), (8, 2.5), (9, 0.25)):
+            self.store.merge(State(Generation(generation), generation), Source.EVENT)
+            self.clock.advance(pause_s)
+            held.append(json.loads(self.membership.answers[EVENT_NAME](b""))["held_s"])
+        assert held == [0.0, 2.5, 0.25]
 
     def test_a_failing_member_never_stops_the_rounds(self) -> None:
         """Whatever the error, the next round comes."""

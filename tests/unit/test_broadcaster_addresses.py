@@ -105,6 +105,7 @@ class FaultTests(SynchronousTestCase):
         broadcaster = Broadcaster(
             reactor=clock,
             exchange_states=partial(exchange_states, client, Signer(Envelope(), bytes)),  # type: ignore[arg-type]  # as much of treq's client as is used here
+            store=store,
             spread=spread,
             membership=membership,
             writer=Writer(

@@ -100,6 +100,7 @@ class SignedTests(SynchronousTestCase):
         self.broadcaster = Broadcaster(
             reactor=self.clock,
             exchange_states=partial(exchange_states, self.between, Signer(ours, Random(3).randbytes)),  # type: ignore[arg-type]  # as much of it as is used
+            store=self.store,
             spread=self.spread,
             membership=self.membership,
             writer=Writer(

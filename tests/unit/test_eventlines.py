@@ -4,7 +4,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.eventlines import PAYLOAD_SHOWN_MAX, write_lines
+from onevalue.eventlines import PAYLOAD_SHOWN_MAX, happenings, write_lines
 from onevalue.loglines import LimitedLog
 from onevalue.serf import events as told
 from onevalue.serf.dispute import Verdict
@@ -78,3 +78,40 @@ class EventLinesTests(SynchronousTestCase):
             assert self.lines(told.Refuted(by)) == [
                 f"{shown} took this node for failed or changed, and was told otherwise"
             ]
+
+
+class HappeningTests(SynchronousTestCase):
+    """What the live page has of an event."""
+
+    def test_it_has_the_words_of_the_log_with_a_kind_and_a_name(self) -> None:
+        """Whom it is about, so that it can be found."""
+        member = SerfMember("n2", bytes([10, 0, 0, 2]), 7946, {}, MemberStatus.FAILED, False, LamportTime(1), 0.0)
+        expected: list[tuple[told.SerfEvent, str, str, str]] = [
+            (told.MemberFailed(member), "failed", "n2", "member failed: n2 at 10.0.0.2:7946"),
+            (told.MemberSuspected("n2", "n3"), "suspected", "n2", "n2 is suspected by n3"),
+            (told.SuspicionEnded("n2"), "recovered", "n2", "n2 is alive after all"),
+            (told.Refuted("n3"), "refuted", "n1", "n3 took this node for failed or changed, and was told otherwise"),
+            (event("deploy", b"7"), "event", "", "user event deploy at 5: 7"),
+        ]
+        for each, kind, name, text in expected:
+            [happening] = happenings(each, "n1")
+            assert (happening.kind, happening.name, happening.text) == (kind, name, text)
+
+    def test_conflicts_of_names_are_among_it(self) -> None:
+        """With the node that has to be renamed."""
+        [conflict] = happenings(told.NameConflict("n2", bytes([10, 0, 0, 9]), 7946), "n1")
+        [judged] = happenings(told.NameJudged(Verdict.LOST, 3, 1, ("10.0.0.9", 7946)), "n1")
+        assert (conflict.kind, conflict.name, judged.kind, judged.name) == ("conflict", "n2", "conflict", "n1")
+        assert "10.0.0.9:7946" in conflict.text
+        assert "LOST" in judged.text
+
+    def test_what_anybody_can_cause_at_will_is_not(self) -> None:
+        """Refused packets would push out all else; values are told elsewhere."""
+        assert list(happenings(told.PacketRefused(("10.0.0.9", 7946), "no key"), "n1")) == []
+        assert list(happenings(event(EVENT_NAME, b"{}"), "n1")) == []
+
+    def test_names_are_printable(self) -> None:
+        """Strangers choose them; braces are no formats."""
+        [happening] = happenings(told.MemberSuspected("a\x1b[31m\n{name}", "b"), "n1")
+        assert happening.text.isprintable()
+        assert "{name}" in happening.text

@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from onevalue.config import LAN, SerfSettings
 from onevalue.connections import INBOUND_STREAMS_MAX
 from onevalue.gossip import FAULT_PAUSE_S, LEAVE_TIME_MAX_S, GossipService
+from onevalue.member import Happening
 from onevalue.membership import IMembership
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
@@ -178,6 +179,15 @@ class RefusedTests(GossipTestCase):
         self.gossip.startService()
         self.hear_of("n2")
         assert [event.member.name for event in seen if isinstance(event, MemberJoin)] == ["n1", "n2"]
+
+    def test_people_are_told_in_words(self) -> None:
+        """What the log has, as it happens."""
+        seen: list[Happening] = []
+        self.gossip.observe_happenings(seen.append)
+        self.gossip.startService()
+        self.hear_of("n2")
+        assert [(each.kind, each.name) for each in seen] == [("joined", "n1"), ("joined", "n2")]
+        assert seen[1].text.startswith("member joined: n2 at ")
 
 
 class FaultTests(GossipTestCase):

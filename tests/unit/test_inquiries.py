@@ -80,8 +80,9 @@ class QueryTests(InquiriesTestCase):
     def test_a_query_fires_with_acks_and_answers(self) -> None:
         """As soon as all have answered."""
         self.inquiries.answer_query("which", lambda payload: payload.upper())
-        asked = self.inquiries.query(QueryRequest("which", b"me", ack=True))
-        assert self.successResultOf(asked) == QueryResult(("n1",), (("n1", b"ME"),))
+        result = self.successResultOf(self.inquiries.query(QueryRequest("which", b"me", ack=True)))
+        assert result == QueryResult(("n1",), (("n1", b"ME"),))
+        assert len(result.times) == 1
 
     def test_a_query_that_nobody_answers_fires_at_its_time(self) -> None:
         """With what came until then; names and tags reach the core."""

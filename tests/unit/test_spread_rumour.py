@@ -341,8 +341,9 @@ class QueryTests(SynchronousTestCase):
         """With its tag, by which people see who holds the same."""
         store = Store(State(Generation(3), 7, "n2", 1.5))
         spread = Spread(name="n1", store=store, settings=SpreadSettings(), rng=random.Random(1))
-        assert json.loads(spread.answer_query(b"whatever")) == {
+        assert json.loads(spread.answer_query(1.23456)) == {
             "generation": 3,
+            "held_s": 1.2346,
             "learning": False,
             "origin": "n2",
             "tag": store.current.tag,
@@ -354,6 +355,6 @@ class QueryTests(SynchronousTestCase):
         """The tag never is."""
         store = Store(State(Generation(3), 7, "€" * 256, 1.5))
         spread = Spread(name="n1", store=store, settings=SpreadSettings(), rng=random.Random(1))
-        answer = spread.answer_query(b"")
+        answer = spread.answer_query(0.0)
         assert len(answer) <= QUERY_ANSWER_SIZE_MAX
-        assert sorted(json.loads(answer)) == ["generation", "learning", "tag", "value"]
+        assert sorted(json.loads(answer)) == ["generation", "held_s", "learning", "tag", "value"]

@@ -24,6 +24,9 @@ NEEDS: dict[tuple[str, str], Need] = {
     ("PUT", "/v1/value"): Need.WRITE,
     ("GET", "/v1/status"): Need.READ,
     ("GET", "/v1/watch"): Need.READ,
+    ("GET", "/v1/live"): Need.READ,
+    ("GET", "/"): Need.NOTHING,
+    ("GET", "/page/<name>"): Need.NOTHING,
     ("GET", "/v1/history"): Need.READ,
     ("GET", "/v1/openapi.json"): Need.READ,
     ("GET", "/v1/members"): Need.READ,
@@ -118,7 +121,9 @@ class RouteTests(SynchronousTestCase):
         """Whatever its method and path are, it needs a token to write; below /v1, to read at least."""
         for method in ANY_METHOD:
             for path in (
-                "/",
+                "/page",
+                "/page/a/b",
+                "/page/../set/7",
                 "/new",
                 "/metrics/",
                 "/v1",
@@ -129,6 +134,8 @@ class RouteTests(SynchronousTestCase):
                 "/notify/1/2/3",
             ):
                 assert need_of(method.encode(), path.encode()) is Need.WRITE, (method, path)
+            page = Need.NOTHING if method in {"GET", "HEAD"} else Need.WRITE
+            assert (need_of(method.encode(), b"/"), need_of(method.encode(), b"/page/x")) == (page, page)
             expected = Need.READ if method in {"GET", "HEAD"} else Need.WRITE
             for path in ("/v1/new", "/v1/new/x", "/v1/keysmith"):
                 assert need_of(method.encode(), path.encode()) is expected, (method, path)

@@ -114,7 +114,7 @@ class BadInputTests(SynchronousTestCase):
 
     def test_an_unknown_path_is_404_as_text(self) -> None:
         """Also a trailing slash, another case, and a slash that was escaped."""
-        for path in ["/", "/nothing", "/get/", "/set/", "/set/1/2", "/notify/1", "/Get", "/set/1%2F2"]:
+        for path in ["/page", "/nothing", "/get/", "/set/", "/set/1/2", "/notify/1", "/Get", "/set/1%2F2"]:
             response = WebNode().get(path)
             assert response.status == 404, path
             assert response.headers["content-type"] == "text/plain; charset=utf-8"

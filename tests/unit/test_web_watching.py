@@ -5,13 +5,11 @@ import json
 from onevalue.store import Source, State
 from onevalue.types import Generation
 from onevalue.web.channel import RESPONSE_TIME_MAX_S
-from onevalue.web.eventstream import (
-    HEARTBEAT,
-    PREAMBLE,
-)
+from onevalue.web.eventstream import HEARTBEAT, RETRY_MS
+from onevalue.web.rounds import TELL_PAUSE_PER_WATCHER_S
 from onevalue.web.server import SWEEP_INTERVAL_S
 from onevalue.web.turns import DONE_PER_TURN
-from onevalue.web.watching import HEARTBEAT_INTERVAL_S, TELL_PAUSE_PER_WATCHER_S
+from onevalue.web.watching import HEARTBEAT_INTERVAL_S, PREAMBLE
 from tests.watch_support import WATCH, WatchTestCase, events, unchunked
 from tests.web_support import logged_errors
 
@@ -32,8 +30,7 @@ class StreamTests(WatchTestCase):
         ]:
             assert line in head.split(b"\r\n"), line
         content = unchunked(body)
-        assert content.startswith(PREAMBLE)
-        assert b"\nretry: 2000\n" in PREAMBLE
+        assert content.startswith(PREAMBLE + b"retry: 2000\n\n")
         assert events(content) == [(self.node.store.current.tag, 42)]
 
     def test_an_event_is_the_state_on_one_line(self) -> None:
@@ -91,7 +88,7 @@ class StreamTests(WatchTestCase):
         """Last-Event-ID is its tag: the stream begins at once all the same, with a comment."""
         tag = self.node.store.current.tag.encode()
         wire = self.watch(WATCH[:-2] + b"Last-Event-ID: " + tag + b"\r\n\r\n", taken=False)
-        assert unchunked(wire.take_bytes().partition(b"\r\n\r\n")[2]) == PREAMBLE
+        assert unchunked(wire.take_bytes().partition(b"\r\n\r\n")[2]) == PREAMBLE + b"retry: %d\n\n" % RETRY_MS
         self.change(43)
         self.settle()
         assert self.heard(wire) == [43]

@@ -1,0 +1,223 @@
+// The dialog that changes the value: written, confirmed with the old one beside it, and made only upon the state that
+// was seen; if another was faster, that one is shown, and the person decides. It must not know how the value is shown.
+
+import { byId, setText, show } from "./dom.js";
+import { counted, duration } from "./format.js";
+import { faultOf, firstMember, indented } from "./jsontext.js";
+
+const ANSWER_TIME_MAX_MS = 15_000;
+const LOOK_TIME_MS = 800;
+
+export class Editor {
+  constructor(model, token) {
+    this.model = model;
+    this.token = token;
+    this.base = null; // the state that the person saw: tag, text, origin
+    this.next = null; // one that came after it
+    this.step = "write"; // then "confirm", and "overtaken" if another change came meanwhile
+    this.busy = false;
+    this.dialog = byId("editor");
+    this.text = byId("editor-text");
+    this.go = byId("editor-go");
+    byId("editor-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (this.step === "write") this.confirm();
+      else if (this.step === "confirm") this.write();
+      else this.look();
+    });
+    byId("editor-form").addEventListener("change", () => this.judge());
+    this.text.addEventListener("input", () => this.judge());
+    this.text.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("editor-form").requestSubmit();
+    });
+    byId("editor-back").addEventListener("click", () => this.enter("write"));
+    byId("editor-cancel").addEventListener("click", () => this.dialog.close());
+  }
+
+  get as() {
+    return new FormData(byId("editor-form")).get("editor-as");
+  }
+
+  /** The dialog is open, upon the state that is shown now. */
+  async open() {
+    const state = this.model.state;
+    this.base = state.text === undefined ? null : state;
+    setText(byId("editor-problem"), "");
+    show(byId("editor-gate"), false);
+    this.as_("json");
+    this.text.value = "";
+    this.dialog.showModal();
+    this.enter("write");
+    if (this.base === null) await this.load();
+    if (this.base === null) return;
+    this.text.value = this.base.text.length > 60 ? indented(this.base.text) : this.base.text;
+    this.text.select();
+    this.judge();
+  }
+
+  as_(kind) {
+    for (const radio of byId("editor-form").elements["editor-as"]) radio.checked = radio.value === kind;
+  }
+
+  /** A value that is too large for the stream, or the one that was faster: as it is now. */
+  async load() {
+    try {
+      const answer = await fetch("/v1/value", { headers: this.token.headers(), cache: "no-store" });
+      const body = await answer.text();
+      if (!answer.ok) throw new Error(JSON.parse(body).detail);
+      const { origin, tag } = JSON.parse(body);
+      this.base = { tag, origin, text: firstMember(body) };
+    } catch (error) {
+      setText(byId("editor-fault"), `The value could not be fetched: ${error.message}.`);
+    }
+  }
+
+  /** While it is open, it says what changes meanwhile. */
+  render(model, parts) {
+    if (!this.dialog.open) return;
+    const { state } = model;
+    if (parts.has("state") && state.tag !== this.base?.tag && this.base !== null && !this.busy) this.overtaken(state);
+    this.go.disabled = this.busy || !model.live || (this.step === "write" && this.fault() !== null);
+    if (parts.has("connection") && !model.live)
+      setText(byId("editor-problem"), "The page is disconnected; wait until it is back.");
+    else if (parts.has("connection")) setText(byId("editor-problem"), "");
+  }
+
+  /** Another change came: before the confirmation it is what will be confirmed; after it, it has to be looked at. */
+  overtaken(state) {
+    const by = state.origin ? ` at ${state.origin}` : "";
+    const value = state.text === undefined || state.text.length > 60 ? "" : ` It is ${state.text} now.`;
+    setText(byId("editor-news"), `The value was changed${by} meanwhile.${value}`);
+    show(byId("editor-news"), true);
+    this.next = state.text === undefined ? null : state;
+    if (this.step === "write") this.base = this.next ?? this.base;
+    else {
+      this.step = "overtaken";
+      setText(byId("editor-old-heading"), "What you saw");
+      setText(this.go, "Show the new value");
+    }
+  }
+
+  /** The newest value stands where the old one stood, and has to be confirmed anew. */
+  async look() {
+    if (this.next === null) await this.load();
+    else this.base = this.next;
+    setText(byId("editor-problem"), "");
+    this.enter("confirm");
+    setText(byId("editor-heading"), "Write over the new value?");
+    this.go.disabled = true; // for a moment: who clicked twice has not looked
+    setTimeout(() => {
+      this.go.disabled = this.busy || !this.model.live;
+    }, LOOK_TIME_MS);
+  }
+
+  fault() {
+    if (this.base === null) return "";
+    return this.as === "json" ? faultOf(this.text.value) : null;
+  }
+
+  judge() {
+    const fault = this.fault();
+    const typed = this.text.value.trim();
+    const bare = fault !== null && this.as === "json" && /^[\p{L}\p{N}_./:+-]+$/u.test(typed);
+    setText(
+      byId("editor-fault"),
+      bare ? `This is not JSON. To write the text “${typed}”, choose “Text”.` : (fault ?? ""),
+    );
+    this.text.setAttribute("aria-invalid", String(fault !== null && this.text.value !== ""));
+    this.go.disabled = fault !== null || !this.model.live;
+  }
+
+  /** The JSON to be written, as it was typed. */
+  get wanted() {
+    return this.as === "json" ? this.text.value.trim() : JSON.stringify(this.text.value);
+  }
+
+  enter(step) {
+    this.step = step;
+    show(byId("editor-write"), step === "write");
+    show(byId("editor-confirm"), step === "confirm");
+    show(byId("editor-back"), step === "confirm");
+    if (step === "confirm") show(byId("editor-news"), false);
+    setText(byId("editor-heading"), step === "write" ? "Change the value" : "Write it to all members?");
+    setText(this.go, step === "write" ? "Continue" : "Write it");
+    if (step === "write") {
+      show(byId("editor-news"), false);
+      this.text.focus();
+      this.judge();
+      return;
+    }
+    setText(byId("editor-old-heading"), "Now");
+    setText(byId("editor-old"), indented(this.base.text));
+    setText(byId("editor-new"), indented(this.wanted));
+    const { totals } = this.model.members ?? { totals: { alive: 1 } };
+    setText(
+      byId("editor-reach"),
+      `It replaces the value on ${totals.alive > 1 ? `all ${counted(totals.alive, "member")}` : "this node"}.`,
+    );
+    this.go.disabled = !this.model.live;
+  }
+
+  confirm() {
+    if (this.fault() !== null) return;
+    this.enter("confirm");
+    this.go.focus();
+  }
+
+  async write() {
+    if (this.busy) return;
+    const given = byId("editor-token").value.trim();
+    if (given !== "") this.token.text = given;
+    byId("editor-token").value = "";
+    this.working(true);
+    try {
+      await this.put();
+    } catch (error) {
+      const why =
+        error.name === "TimeoutError"
+          ? `it has not answered for ${duration(ANSWER_TIME_MAX_MS / 1000)}`
+          : error.message;
+      setText(
+        byId("editor-problem"),
+        `The node could not be asked (${why}). Whether it was written is open: look before you try again.`,
+      );
+    }
+    this.working(false);
+  }
+
+  working(busy) {
+    this.busy = busy;
+    this.go.disabled = busy || !this.model.live;
+    if (this.step === "confirm") setText(this.go, busy ? "Writing" : "Write it");
+  }
+
+  async put() {
+    const answer = await fetch("/v1/value", {
+      method: "PUT",
+      headers: { "Content-Type": "application/json", "If-Match": `"${this.base.tag}"`, ...this.token.headers() },
+      body: this.wanted,
+      signal: AbortSignal.timeout(ANSWER_TIME_MAX_MS),
+    });
+    if (answer.ok) {
+      this.dialog.close();
+      return;
+    }
+    const { detail } = await answer.json();
+    if (answer.status === 412) await this.lost();
+    else {
+      const gate = answer.status === 401 || answer.status === 403;
+      show(byId("editor-gate"), gate);
+      setText(byId("editor-problem"), `It was not written: ${detail}.`);
+      if (gate) byId("editor-token").focus();
+    }
+  }
+
+  /** Another write was faster. */
+  async lost() {
+    this.step = "confirm";
+    await this.load();
+    if (this.base !== null) this.overtaken(this.base);
+    this.next = this.base;
+    setText(byId("editor-problem"), "It was not written: another change was faster.");
+  }
+}

@@ -1,0 +1,56 @@
+// What the modules of the live page do without a page: run in the browser by test_page.py. Returns what is wrong.
+
+const done = arguments[arguments.length - 1];
+const wrong = [];
+
+function same(found, expected, what) {
+  const [a, b] = [JSON.stringify(found), JSON.stringify(expected)];
+  if (a !== b) wrong.push(`${what}: ${a}, not ${b}`);
+}
+
+async function sse() {
+  const { EventReader } = await import("/page/sse.js");
+  const text = ": hello\r\nretry: 5\n\nevent: a\ndata: 1\ndata:2\n\nid: 7\n\ndata: x\r\revent: b\ndata:  y\n\ndata: cut";
+  const expected = [{ name: "a", data: "1\n2" }, { name: "message", data: "x" }, { name: "b", data: " y" }];
+  for (let size = 1; size <= text.length; size += 1) {
+    const events = [];
+    const reader = new EventReader((event) => events.push(event));
+    for (let at = 0; at < text.length; at += size) reader.read(text.slice(at, at + size));
+    same(events, expected, `events in pieces of ${size}`);
+  }
+}
+
+async function backoff() {
+  const { PAUSE_FIRST_MS, PAUSE_MAX_MS, pauseMs } = await import("/page/backoff.js");
+  same([pauseMs(1, 0), pauseMs(1, 1), pauseMs(2, 1)], [PAUSE_FIRST_MS / 2, PAUSE_FIRST_MS, 2 * PAUSE_FIRST_MS], "pauses");
+  same([pauseMs(9, 1), pauseMs(9999, 1), pauseMs(9999, 0)], [PAUSE_MAX_MS, PAUSE_MAX_MS, PAUSE_MAX_MS / 2], "long ones");
+}
+
+async function json() {
+  const { faultOf, firstMember, indented, kindOf } = await import("/page/jsontext.js");
+  same(indented('{"a":9007199254740993,"b":[],"c":{"d":"x, {\\"y\\": 1}"}}'),
+    '{\n  "a": 9007199254740993,\n  "b": [],\n  "c": {\n    "d": "x, {\\"y\\": 1}"\n  }\n}', "indented");
+  same(indented("-1.5e+300"), "-1.5e+300", "a number alone");
+  same(firstMember('{"value": {"a": [1, {"b": 9007199254740993}]}, "generation": 3}'),
+    '{"a":[1,{"b":9007199254740993}]}', "the first member");
+  same(firstMember('{"value": "a, b}", "x": 1}'), '"a, b}"', "a text that looks like JSON");
+  same(['"x"', "{}", "[]", "true", "null", "-7"].map(kindOf),
+    ["text", "object", "list", "true or false", "null", "number"], "kinds");
+  same([faultOf("7"), faultOf(' {"a": 1} ')], [null, null], "no fault");
+  for (const text of ["", " ", "on", "{'a': 1}", "07", "[1,]"]) same(typeof faultOf(text), "string", `the fault of ${text}`);
+}
+
+async function words() {
+  const { ago, clock, counted, duration, median, size } = await import("/page/format.js");
+  same([0.0002, 0.0412, 0.9999, 1.24, 12.4, 130, 7200, 400000].map(duration),
+    ["0.2 ms", "41 ms", "1.0 s", "1.2 s", "12 s", "2 min", "2 h", "5 days"], "durations");
+  same([0, 4.9, 12, 61, 3599, 3600, 90000, 200000].map(ago),
+    ["just now", "just now", "10 seconds ago", "1 minute ago", "59 minutes ago", "1 hour ago", "1 day ago", "2 days ago"],
+    "how long ago");
+  same([counted(1, "byte"), counted(2, "byte"), size(2048)], ["1 byte", "2 bytes", "2.0 KiB"], "counts");
+  same([median([]), median([3, 1, 2])], [null, 2], "the middle");
+  same(/^\d\d:\d\d:\d\d$/.test(clock(1e9, 1e9)), true, "the time of today");
+  same(clock(1e9, 2e9).length > 12, true, "the time of another day");
+}
+
+Promise.all([sse(), backoff(), json(), words()]).then(() => done(wrong), (error) => done([String(error)]));

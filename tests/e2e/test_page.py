@@ -1,0 +1,213 @@
+"""The live page in a real browser, on real nodes: what it shows, how it changes the value, what it says is wrong."""
+
+import os
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.e2e.browser import CHROMEDRIVER, CHROMIUM, DISCONNECTED_WITHIN_S, Browser
+from tests.e2e.harness import House, Node, ensure_deferred, eventually
+
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and CHROMEDRIVER) and not os.environ.get("CI"),
+    reason="no browser on this machine: install Debian's packages chromium and chromium-driver",
+)
+LOGIC = Path(__file__).with_name("page_logic.js").read_text(encoding="utf-8")
+AXE = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+WRITE, READ = "write-token-of-tests", "read-token-of-tests"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for all tests of this file."""
+    browser = Browser(tmp_path_factory.mktemp("chromium"))
+    yield browser
+    browser.close()
+
+
+def violations(browser: Browser) -> list[str]:
+    """The rules of accessibility that the page breaks, and where."""
+    browser.script(AXE)
+    found: list[dict[str, Any]] = browser.driver.execute_async_script(
+        "const done = arguments[arguments.length - 1]; axe.run().then((found) => done(found.violations))"
+    )
+    return [f"{each['id']}: {[node['html'] for node in each['nodes']]}" for each in found]
+
+
+async def members_are(browser: Browser, wanted: dict[str, str], within_s: float = 20.0) -> None:
+    """The table has these statuses, in time."""
+
+    async def check() -> bool:
+        found = {name: cells[0] for name, cells in browser.rows().items()}
+        assert found == wanted, found
+        return True
+
+    await eventually(check, within_s, f"the page shows {wanted}")
+
+
+@ensure_deferred
+async def test_it_shows_the_cluster_as_it_is(house: House, browser: Browser) -> None:
+    """The value, who wrote it, the members; a write elsewhere at once, a crash in seconds; nothing on the console."""
+    nodes = await house.cluster(3)
+    browser.open(nodes[0].url)
+    await browser.says("badge-text", "Live")
+    await browser.says("value", "42")
+    assert browser.text("node-name") == "n1"
+    await members_are(browser, dict.fromkeys(("n1", "n2", "n3"), "alive"))
+    await nodes[1].call("PUT", "/v1/value", json={"release": "v2", "big": 2**60})
+    await browser.says("value", '"big": 1152921504606846976')
+    assert browser.text("fact-origin") == "n2"
+    await browser.says("value-held", "all 3 nodes")
+    await browser.says("spread-summary", "of 1 change")
+    assert browser.driver.title.startswith('{"big":11529')
+    await nodes[2].kill()
+    await members_are(browser, {"n1": "alive", "n2": "alive", "n3": "failed"})
+    await browser.says("events", "member failed: n3")
+    await browser.says("members-summary", "2 alive, 1 failed")
+    await nodes[1].kill()
+    await browser.says("notices", "Isolated.", 20)
+    assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_the_value_is_changed_by_keyboard_alone(house: House, browser: Browser) -> None:
+    """With a confirmation of what is replaced by what; what is no JSON is told before, and may be sent as text."""
+    nodes = await house.cluster(2)
+    browser.open(nodes[0].url)
+    await browser.says("value", "42")
+    browser.tab_to("edit")
+    browser.press(Keys.ENTER)
+    assert browser.focused() == "editor-text"
+    browser.press("on")
+    await browser.says("editor-fault", "choose “Text”")
+    browser.press(Keys.TAB, Keys.ARROW_RIGHT)  # of JSON and Text, the other
+    browser.tab_to("editor-go")
+    browser.press(Keys.ENTER)
+    assert (browser.text("editor-old"), browser.text("editor-new")) == ("42", '"on"')
+    assert await nodes[1].get() == "42"
+    assert browser.focused() == "editor-go"
+    browser.press(Keys.ENTER)
+    await browser.says("value", '"on"')
+    assert not browser.shown("editor")
+    assert browser.focused() == "edit"
+
+    async def everywhere() -> bool:
+        return await nodes[1].get() == '"on"'
+
+    await eventually(everywhere, 5, "the other node has it")
+    browser.press(Keys.ENTER)
+    browser.press(Keys.ESCAPE)
+    assert not browser.shown("editor")
+    assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_who_was_faster_is_shown_first(house: House, browser: Browser) -> None:
+    """Nothing is written over that the person has not seen."""
+    node = await house.node("n1").start()
+    browser.open(node.url)
+    await browser.says("value", "42")
+    browser.tab_to("edit")
+    browser.press(Keys.ENTER, "7")
+    browser.tab_to("editor-go")
+    browser.press(Keys.ENTER)
+    await node.set(99)
+    await browser.says("editor-news", "It is 99 now")
+    assert browser.text("editor-go") == "Show the new value"
+    browser.press(Keys.ENTER)
+    assert (browser.text("editor-old"), await node.get()) == ("99", "99")
+
+    async def may_go_on() -> bool:
+        return bool(browser.script("return !document.getElementById('editor-go').disabled"))
+
+    await eventually(may_go_on, 5, "it may be written over")
+    browser.tab_to("editor-go")
+    browser.press(Keys.ENTER)
+    await node.holds(7)
+    assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: Browser) -> None:
+    """Stopped, it is disconnected at once, halted, soon; the page is dim, nothing can be changed, and it comes back."""
+    node = await house.node("n1").start()
+    browser.open(node.url)
+    await browser.says("badge-text", "Live")
+    await node.stop()
+    await browser.says("badge-text", "Disconnected")
+    await browser.says("notices", "as it was")
+    assert browser.script("return document.getElementById('edit').disabled")
+    assert "Disconnected" in browser.driver.title
+    await node.start()
+    await browser.says("badge-text", "Live", 15)
+    assert browser.text("notices") == ""
+    assert node.process is not None
+    node.process.signal("STOP")
+    await browser.says("badge-text", "Disconnected", DISCONNECTED_WITHIN_S)
+    node.process.signal("CONT")
+    await browser.says("badge-text", "Live", 15)
+    assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_a_token_is_asked_for(house: House, browser: Browser) -> None:
+    """To read, and a better one to write; it is kept for the tab alone, and forgotten when one says so."""
+    tokens = house.folder / "tokens"
+    tokens.touch(mode=0o600)
+    tokens.write_text(f"write {WRITE}\nread {READ}\n", encoding="ascii")
+    node: Node = await house.node("n1", options=["--token-file", str(tokens)]).start()
+    browser.open(node.url)
+    await browser.says("gate-heading", "asks for a token")
+    assert browser.focused() == "gate-token"
+    browser.press("wrong-token-of-tests", Keys.ENTER)
+    await browser.says("gate-why", "does not know")
+    browser.tab_to("gate-token")
+    browser.press(READ, Keys.ENTER)
+    await browser.says("value", "42")
+    assert not browser.shown("gate")
+    browser.tab_to("edit")
+    browser.press(Keys.ENTER, "7")
+    browser.tab_to("editor-go")
+    browser.press(Keys.ENTER, Keys.ENTER)
+    await browser.says("editor-problem", "may only read")
+    assert browser.focused() == "editor-token"
+    browser.press(WRITE, Keys.ENTER)
+    await browser.says("value", "7")
+    assert WRITE not in str(browser.script("return [document.cookie, JSON.stringify(localStorage), location.href]"))
+    browser.tab_to("forget", 60)
+    browser.press(Keys.ENTER)
+    await browser.says("gate-heading", "asks for a token")
+    assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_everybody_can_use_it(house: House, browser: Browser) -> None:
+    """At any width, in light and dark, by the rules of axe; with values that try to be markup, and long ones."""
+    node = await house.node("n1").start()
+    hostile = "<img src=x onerror=alert(1)>" + "x" * 300
+    await node.call("PUT", "/v1/value", json={hostile: [hostile, {"a": list(range(50))}]})
+    for width, dark in ((1280, False), (768, True), (320, False)):
+        browser.open(node.url, width, dark=dark)
+        await browser.says("value", "<img src=x")
+        await browser.says("changes-summary", "1 change")
+        assert browser.overflow() == 0, width
+        assert violations(browser) == [], (width, dark)
+        browser.script("document.getElementById('changes-details').open = true")
+        browser.tab_to("edit")
+        browser.press(Keys.ENTER)
+        assert violations(browser) == [], (width, dark)
+        assert browser.overflow() == 0, width
+        browser.press(Keys.ESCAPE)
+        assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_its_modules_do_what_they_say(house: House, browser: Browser) -> None:
+    """Those that need no page: the reader of events, pauses, JSON as text, words."""
+    node = await house.node("n1").start()
+    browser.open(node.url)
+    assert browser.driver.execute_async_script(LOGIC) == []
