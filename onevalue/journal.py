@@ -24,6 +24,7 @@ from onevalue import journal_file
 from onevalue.errors import JournalError
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
 from onevalue.journal_interface import IJournal, NullJournal
+from onevalue.journal_place import RESTART, GoneError
 from onevalue.journal_queue import Append, AppendQueue, Behind, tell
 from onevalue.journal_thread import JournalThread
 from onevalue.journal_waiters import DurableWaiters
@@ -60,6 +61,7 @@ DURABLE_TIME_MAX_S = 2 * STALL_S
 CLOSE_TIMEOUT_S = 2.0
 """How long `close` waits for what is under way and behind."""
 
+_REPAIR = "Free space, make it writable or repair the disk; it tries again"
 _NO_ANSWER = f"the disk has not answered for {STALL_S:g} s. Repair it; the node waits for it"
 
 
@@ -278,7 +280,8 @@ class Journal:
         self._behind = self._behind.over(behind)
         self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s) or RETRY_MIN_S
         why = journal_file.reason(failure.value)
-        trouble = f"{self._path}: {why}. Free space, make it writable or repair the disk; it tries again"
+        remedy = RESTART if isinstance(failure.value, GoneError) else _REPAIR
+        trouble = f"{self._path}: {why}. {remedy}"
         if trouble != self.trouble:
             self._log.error("The journal cannot write. {trouble}", trouble=trouble)
         self.trouble = trouble
