@@ -22,10 +22,11 @@ from tools.drilling.catalogue import Drill
 from tools.drilling.exercise import Exercise
 from tools.drilling.judging import Evidence, Restart, faults
 from tools.drilling.nodes import Node, free_address
-from tools.drilling.reading import Reader, Reads
+from tools.drilling.reading import Reader
+from tools.drilling.records import Reads, Written
 from tools.drilling.story import Story
 from tools.drilling.waiting import DrillError, until
-from tools.drilling.writing import Writes, Written
+from tools.drilling.writing import Writes
 
 WITHIN_S = 10.0
 

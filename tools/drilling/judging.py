@@ -17,8 +17,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from tools.drilling.reading import Reads
-from tools.drilling.writing import Written
+from tools.drilling.records import Reads, Written
 
 DESCRIBED_MAX = 3
 """Of many faults of one kind so many are described."""

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from threading import Thread
 
 from tools.drilling.asking import Place
@@ -132,7 +133,8 @@ def run(command: Sequence[str], *, admitted: Sequence[int] = (0,)) -> None:
     """The command has ended with one of these statuses; DrillError with its complaint if not."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode not in admitted:
-        raise DrillError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
+        complaint = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[0]
+        raise DrillError(f"{Path(command[0]).name}: {complaint}")
 
 
 def _enter(file: int) -> None:

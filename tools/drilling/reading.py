@@ -3,33 +3,16 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
 from http.client import HTTPException
 from threading import Event, Thread
 
 from tools.drilling.asking import ask_on, connect
 from tools.drilling.nodes import Node
+from tools.drilling.records import Reads
 
 POLL_S = 0.05
 RECORDS_MAX = 100
-"""Failures and steps back that are kept, of each; more are counted as failures, but not described."""
-
-
-@dataclass
-class Reads:
-    """What a reader saw.
-
-    Attributes:
-        answered: reads that were answered, one of /get and one of /v1/value each.
-        failures: what went wrong while the node should have answered.
-        steps_back: states that were followed by a smaller one.
-        slowest_s: the longest that answers took while the node should have answered.
-    """
-
-    answered: int = 0
-    failures: list[str] = field(default_factory=list)
-    steps_back: list[str] = field(default_factory=list)
-    slowest_s: float = 0.0
+"""Failures and steps back that are kept, of each; more would tell nothing new."""
 
 
 class Reader(Thread):
@@ -49,6 +32,7 @@ class Reader(Thread):
         self._begun = clock()
         self._ended = Event()
         self._away = False
+        self._lives = 0
         self._newest: tuple[int, int] | None = None
 
     def expect_silence(self) -> None:
@@ -65,6 +49,7 @@ class Reader(Thread):
         Only while silence is expected.
         """
         assert self._away
+        self._lives += 1
         shown, self._newest = self._newest, None
         return shown
 
@@ -82,7 +67,7 @@ class Reader(Thread):
                 self.tried += 1
 
     def _read(self) -> None:
-        excused, begun = self._away, self._clock()
+        excused, life, begun = self._away, self._lives, self._clock()
         try:
             with closing(connect(self.node.host)) as connection:
                 int(ask_on(connection, "/get").body)
@@ -95,6 +80,8 @@ class Reader(Thread):
         if not (excused or self._away):
             self.reads.slowest_s = max(self.reads.slowest_s, self._clock() - begun)
         self.reads.answered += 1
+        if life != self._lives:  # an answer from before the node ended
+            return
         if self._newest is not None and shown < self._newest:
             step = f"from value {self._newest[1]} at generation {self._newest[0]} to {shown[1]} at {shown[0]}"
             self._record(self.reads.steps_back, f"went back {self._when(begun)}: {step}")

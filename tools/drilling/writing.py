@@ -6,21 +6,12 @@ from http.client import HTTPException
 from threading import Event, Thread
 
 from tools.drilling.nodes import Node
+from tools.drilling.records import Written
 
 PAUSE_S = 0.05
 PAUSE_AFTER_TROUBLE_S = 0.2
 WRITES_MAX = 5000
 """A writer ends after so many: nodes keep 10,000 states in their history, and a drill judges by that."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Written:
-    """A state that a node has acknowledged; ordered as states are, for values that are integers."""
-
-    generation: int
-    value: int
-    tag: str
-    node: str
 
 
 @dataclass

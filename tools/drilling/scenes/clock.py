@@ -45,7 +45,9 @@ def clock(exercise: Exercise) -> None:
         _set(offset, hours * 3600)
         exercise.work()
         ahead_s = _written_ahead_s(one)
-        story.seen("n1, `time` of a write", f"{ahead_s / 3600:+.2f} h")
+        story.seen(
+            "n1, `time` of a write", f"{round(ahead_s / 3600, 2) + 0.0:+.2f} h beside the true time"
+        )  # + 0.0: no -0.00
         story.demand(abs(ahead_s - hours * 3600) < TOLERANCE_S, f"`time` of a write at n1 is {ahead_s:.0f} s ahead")
     exercise.all_alive()
     story.seen("all, /v1/members", "all alive")

@@ -8,7 +8,7 @@ from tools.drilling.waiting import until
 REFUSED_WITHIN_S = 60.0
 """Writes may find room in the journal's files for a while."""
 
-HEARD_WITHIN_S = 5.0
+HEARD_WITHIN_S = 10.0
 REPAIRED_WITHIN_S = 45.0
 """The journal tries again after 30 s at most, and with each own write."""
 
