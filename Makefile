@@ -7,13 +7,16 @@ ARGS ?=
 WORKERS ?= 3
 SEEDS ?= 200
 
-.PHONY: run demo test unit e2e lint format bench figures simulate fuzz package clean
+.PHONY: run demo drills test unit e2e lint format bench figures simulate fuzz package clean
 
 run: $(VENV)/installed ## start one node in the foreground: http://127.0.0.1:8080
 	$(BIN)/twistd --nodaemon --pidfile= onevalue $(ARGS)
 
 demo: $(VENV)/installed ## start three nodes on 127.0.0.1, 127.0.0.2 and 127.0.0.3
 	$(BIN)/python tools/demo.py
+
+drills: $(VENV)/installed ## failure drills (docs/drills.md); ARGS="kill stop" or ARGS=all, without ARGS a list
+	$(BIN)/python tools/drills.py $(ARGS)
 
 test: unit e2e ## all tests: the unit tests by trial, then everything by pytest
 

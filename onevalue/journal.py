@@ -25,6 +25,7 @@ from onevalue.errors import JournalError
 from onevalue.histogram import Histogram
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
 from onevalue.journal_interface import IJournal, NullJournal
+from onevalue.journal_place import RESTART, GoneError
 from onevalue.journal_queue import Append, AppendQueue, Behind, tell
 from onevalue.journal_thread import JournalThread
 from onevalue.journal_waiters import DurableWaiters
@@ -61,6 +62,7 @@ DURABLE_TIME_MAX_S = 2 * STALL_S
 CLOSE_TIMEOUT_S = 2.0
 """How long `close` waits for what is under way and behind."""
 
+_REPAIR = "Free space, make it writable or repair the disk; it tries again"
 _NO_ANSWER = f"the disk has not answered for {STALL_S:g} s. Repair it; the node waits for it"
 
 
@@ -283,7 +285,8 @@ class Journal:
         self._behind = self._behind.over(behind)
         self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s) or RETRY_MIN_S
         why = journal_file.reason(failure.value)
-        trouble = f"{self._path}: {why}. Free space, make it writable or repair the disk; it tries again"
+        remedy = RESTART if isinstance(failure.value, GoneError) else _REPAIR
+        trouble = f"{self._path}: {why}. {remedy}"
         if trouble != self.trouble:
             self._log.error("The journal cannot write. {trouble}", trouble=trouble)
         self.trouble = trouble

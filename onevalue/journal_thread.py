@@ -4,6 +4,7 @@ It owns the thread and its connection: neither exists before the reactor runs (t
 `close`. One thread only: with more, the pool gives "database is locked". It must not know when and what to write.
 """
 
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
@@ -15,6 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from onevalue import journal_file
 from onevalue.journal_file import HistoryEntry, LamportClocks, Peer
+from onevalue.journal_place import Place
 
 
 class DaemonThread(Thread):
@@ -36,13 +38,14 @@ class JournalThread:
     def __init__(self, path: Path, reactor: Any, history_max: int) -> None:
         self._reactor = reactor
         self._history_max = history_max
+        self._place = Place(path)
         pool = ConnectionPool(
             "sqlite3",
             journal_file.connection_uri(path),
             **journal_file.CONNECTION_OPTIONS,
             cp_min=1,
             cp_max=1,
-            cp_openfun=journal_file.configure,
+            cp_openfun=self._opened,
             cp_reactor=reactor,
         )
         # A disk that never answers must not keep the process from ending.
@@ -53,9 +56,7 @@ class JournalThread:
         self, entries: Sequence[HistoryEntry], peers: Sequence[Peer] | None, clocks: LamportClocks | None
     ) -> Deferred[None]:
         """Fires when it is durable; see `journal_file.write`. Fails with sqlite3.Error, and then nothing of it is."""
-        written: Deferred[None] = self._pool.runWithConnection(
-            journal_file.write, entries, peers, clocks, self._history_max
-        )
+        written: Deferred[None] = self._pool.runWithConnection(self._write, entries, peers, clocks)
         return written
 
     def read_history(self, limit: int) -> Deferred[list[HistoryEntry]]:
@@ -78,6 +79,20 @@ class JournalThread:
         if self._pool.shutdownID is not None:
             self._reactor.removeSystemEventTrigger(self._pool.shutdownID)
             self._pool.shutdownID = None
+
+    def _opened(self, connection: sqlite3.Connection) -> None:
+        self._place.opened()
+        journal_file.configure(connection)
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        entries: Sequence[HistoryEntry],
+        peers: Sequence[Peer] | None,
+        clocks: LamportClocks | None,
+    ) -> None:
+        self._place.demand()
+        journal_file.write(connection, entries, peers, clocks, self._history_max)
 
     def _disconnect(self) -> None:
         for connection in list(self._pool.connections.values()):

@@ -1,0 +1,1 @@
+"""Programs for those who work on OneValue, and `drilling`, which tests share with one of them."""
