@@ -24,7 +24,7 @@ unit: $(VENV)/installed-test
 	$(BIN)/python -m twisted.trial --temp-directory=_trial_temp tests.unit
 
 e2e: $(VENV)/installed-test ## everything by pytest, side by side, with coverage; then what is measured, alone
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered --ignore=tests/e2e/test_stalls.py
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered --ignore=tests/e2e/test_stalls.py
 	$(BIN)/python -m pytest tests/e2e/test_stalls.py
 
 lint: $(VENV)/installed-lint $(VENV)/installed-test ## style, types
