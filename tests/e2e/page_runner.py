@@ -147,6 +147,8 @@ def _bash(commands: str, *, check: bool = True) -> str:
 def main() -> int:
     """Returns 1, and says why, if a page does not hold."""
     reader = Reader()
+    # Whatever runs in the background of a shell ignores it, and all that it starts, too; a terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     page, *setup = map(Path, sys.argv[1:])
     try:
         for each in [*setup, page]:
