@@ -7,7 +7,7 @@ ARGS ?=
 WORKERS ?= 3
 SEEDS ?= 200
 
-.PHONY: run demo drills test unit e2e coverage stalls lint format bench figures simulate fuzz package clean
+.PHONY: run demo drills test unit e2e lint format bench figures simulate fuzz package clean
 
 run: $(VENV)/installed ## start one node in the foreground: http://127.0.0.1:8080
 	$(BIN)/twistd --nodaemon --pidfile= onevalue $(ARGS)
@@ -18,24 +18,14 @@ demo: $(VENV)/installed ## start three nodes on 127.0.0.1, 127.0.0.2 and 127.0.0
 drills: $(VENV)/installed ## failure drills (docs/drills.md); ARGS="kill stop" or ARGS=all, without ARGS a list
 	$(BIN)/python tools/drills.py $(ARGS)
 
-test: unit e2e coverage stalls ## all tests: the unit tests by trial, the others by pytest; what they cover; what is measured
+test: unit e2e ## all tests: the unit tests by trial, then everything by pytest
 
-unit: $(VENV)/installed-test ## by trial; pytest runs them too: .venv/bin/python -m pytest -n 3 tests/unit
-	mkdir -p build
-	COVERAGE_FILE=$(CURDIR)/build/unit.coverage $(BIN)/python -m coverage run -m twisted.trial \
-		--temp-directory=_trial_temp tests.unit
+unit: $(VENV)/installed-test
+	$(BIN)/python -m twisted.trial --temp-directory=_trial_temp tests.unit
 
-e2e: $(VENV)/installed-test ## end to end, and in the simulator: by pytest, side by side
-	$(BIN)/python -m pytest --collect-only --quiet tests/unit >/dev/null
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= --cov-fail-under=0 \
-		--ignore=tests/e2e/test_stalls.py tests/e2e tests/simulation
-
-coverage: ## of both
-	$(BIN)/python -m coverage combine --append build/unit.coverage
-	$(BIN)/python -m coverage report --skip-covered
-
-stalls: $(VENV)/installed-test ## how long a node may hold up its reactor: measured, so alone
-	$(BIN)/python -m pytest tests/e2e/test_stalls.py
+e2e: $(VENV)/installed-test ## everything by pytest, side by side, with coverage; then what is measured, alone
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered -m "not alone"
+	$(BIN)/python -m pytest -m alone tests/e2e
 
 lint: $(VENV)/installed-lint $(VENV)/installed-test ## style, types
 	$(BIN)/ruff check .

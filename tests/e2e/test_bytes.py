@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable
 
+import pytest
 from hypothesis import strategies as st
 
 from onevalue.types import Incarnation, LamportTime, SequenceNumber
@@ -220,6 +221,7 @@ def flood(rng: random.Random) -> list[bytes]:
     return [kinds[i % len(kinds)](i) for i in range(FLOOD)]
 
 
+@pytest.mark.alone
 @ensure_deferred
 async def test_a_flood_of_packets_leaves_the_node_answering(house: House) -> None:
     """20,000 packets of every kind in some seconds: /get is answered in time throughout, and memory stays bounded."""
