@@ -49,6 +49,9 @@ TIMER_PAUSE_MIN_S = 0.001
 VIEWS_PER_TURN = 4000
 """Members that are looked at in one turn of the reactor when thousands may have changed."""
 
+HAPPENINGS_PER_TURN = 50
+"""Events that are put into words for people in one turn: of thousands of members that come at once, no more is read."""
+
 FAULT_PAUSE_S = 1.0
 """The shortest wait after a fault of ours, so that one that repeats does not fill the log."""
 
@@ -117,6 +120,7 @@ class GossipService(Service):
         self._tried_observers: list[Callable[[bool], None]] = []
         self._engine_observers: list[Callable[[told.SerfEvent], None]] = []
         self._happening_observers: list[Callable[[Happening], None]] = []
+        self._happenings_left = 0  # in this turn
         self._addresses_tried = False
 
     # The service ----------------------------------------------------------------------------------------------------
@@ -363,6 +367,7 @@ class GossipService(Service):
     def _drain_once(self) -> bool:
         """True if there was something to do, which may have made more."""
         busy = False
+        self._happenings_left = HAPPENINGS_PER_TURN
         while (event := self._serf.next_event()) is not None:
             busy = True
             with self._guarded("an event"):
@@ -396,7 +401,8 @@ class GossipService(Service):
         for observer in self._engine_observers:
             observer(event)
         write_lines(self._lines, event, self.local_name)
-        if self._happening_observers:
+        if self._happening_observers and self._happenings_left:
+            self._happenings_left -= 1
             for happening in happenings(event, self.local_name):
                 for tell in self._happening_observers:
                     tell(happening)
