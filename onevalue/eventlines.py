@@ -45,11 +45,7 @@ def happenings(event: told.SerfEvent, local_name: str) -> Iterator[Happening]:
     kind = _KINDS.get(type(event))
     if kind is None:
         return
-    if isinstance(event, told.NameConflict | told.NameJudged):
-        lines = [_conflict(event) if isinstance(event, told.NameConflict) else _verdict(event, local_name)]
-    else:
-        lines = list(_lines(event, local_name))
-    for line, fields in lines:
+    for line, fields in _lines(event, local_name):
         name = local_name if isinstance(event, told.NameJudged | told.Refuted) else fields.get("name", "")
         printable = {name: shown(each) if isinstance(each, str) else each for name, each in fields.items()}
         yield Happening(kind, line.format(**printable), "" if kind == "event" else str(name))
@@ -57,17 +53,9 @@ def happenings(event: told.SerfEvent, local_name: str) -> Iterator[Happening]:
 
 def write_lines(log: LimitedLog, event: told.SerfEvent, local_name: str) -> None:
     """The log has a line for each thing in the event that people may want to know."""
-    if isinstance(event, told.NameConflict | told.NameJudged):
-        line, fields = _conflict(event) if isinstance(event, told.NameConflict) else _verdict(event, local_name)
-        log.error(line, **fields)
-    else:
-        for line, fields in _lines(event, local_name):
-            log.info(line, **fields)
-
-
-def _conflict(event: told.NameConflict) -> tuple[str, dict[str, object]]:
-    line = "another node, at {at}, calls itself {name} too: give each node its own --name"
-    return line, {"at": _at(event.addr, event.port), "name": event.name}
+    write = log.error if isinstance(event, told.NameConflict | told.NameJudged) else log.info
+    for line, fields in _lines(event, local_name):
+        write(line, **fields)
 
 
 def _verdict(event: told.NameJudged, local_name: str) -> tuple[str, dict[str, object]]:
@@ -92,11 +80,12 @@ def _verdict(event: told.NameJudged, local_name: str) -> tuple[str, dict[str, ob
 def _lines(event: told.SerfEvent, local_name: str) -> Iterator[tuple[str, dict[str, object]]]:
     match event:
         case told.UserEvents():
-            for each in event.events:
-                if each.name != EVENT_NAME:  # of values the store tells
-                    payload = each.payload[:PAYLOAD_SHOWN_MAX].decode(errors="replace")
-                    fields = {"name": each.name, "ltime": each.ltime, "payload": payload}
-                    yield "user event {name} at {ltime}: {payload}", fields
+            yield from _user_events(event)
+        case told.NameConflict():
+            line = "another node, at {at}, calls itself {name} too: give each node its own --name"
+            yield line, {"at": _at(event.addr, event.port), "name": event.name}
+        case told.NameJudged():
+            yield _verdict(event, local_name)
         case told.Refuted():
             # What comes by push/pull counts as said by the reader (protocol.md 3.3), and alive messages have no sender.
             by = "a member" if event.by in {"", local_name} else event.by
@@ -110,13 +99,21 @@ def _lines(event: told.SerfEvent, local_name: str) -> Iterator[tuple[str, dict[s
         case told.MemberJoin() | told.MemberLeave() | told.MemberFailed() | told.MemberUpdate() | told.MemberReap():
             member = event.member
             at = _at(member.addr, member.port)
-            fields = {"what": _WORDS[type(event)], "name": member.name, "at": at}
+            fields: dict[str, object] = {"what": _WORDS[type(event)], "name": member.name, "at": at}
             if isinstance(event, told.MemberJoin) and event.failed_s is not None:
                 yield "{what}: {name} at {at}, {failed_s:.1f} s after it failed", {**fields, "failed_s": event.failed_s}
             else:
                 yield "{what}: {name} at {at}", fields
         case _:
             pass
+
+
+def _user_events(event: told.UserEvents) -> Iterator[tuple[str, dict[str, object]]]:
+    for each in event.events:
+        if each.name != EVENT_NAME:  # of values the store tells
+            payload = each.payload[:PAYLOAD_SHOWN_MAX].decode(errors="replace")
+            fields: dict[str, object] = {"name": each.name, "ltime": each.ltime, "payload": payload}
+            yield "user event {name} at {ltime}: {payload}", fields
 
 
 def _at(addr: bytes, port: int) -> str:

@@ -34,6 +34,11 @@ class Histogram:
         self.sum += value
 
     @property
+    def count(self) -> int:
+        """How many were observed."""
+        return sum(self._counts)
+
+    @property
     def cumulative(self) -> list[int]:
         """How many were at most each bound, in the order of `bounds`, and last, how many there were."""
         return list(accumulate(self._counts))

@@ -150,7 +150,7 @@ class Journal:
         self._closers: list[Deferred[None]] = []
         self._stall_observers: list[Callable[[str], None]] = []
         self._retry_s = 0.0  # 0: the last transaction went well
-        self._reads = self._commits = self._failures = 0
+        self._reads = self._failures = 0
         self.commit_times = Histogram()
         self._began = 0.0  # the transaction under way
 
@@ -214,7 +214,7 @@ class Journal:
             "durable": self.durable.tag if self.durable is not None else None,
             "behind": bool(self._behind),
             "waiting": self._waiting.states,
-            "commits": self._commits,
+            "commits": self.commit_times.count,
             "failures": self._failures,
             "history_max": self.history_max,
         }
@@ -267,7 +267,6 @@ class Journal:
         outcome.addCallback(self._ended).addErrback(self._log_bug)
 
     def _committed(self, _: object, entries: list[HistoryEntry]) -> str | None:
-        self._commits += 1
         self.commit_times.observe(self._reactor.seconds() - self._began)
         for entry in entries:
             if self.durable is None or self.durable < entry.state:

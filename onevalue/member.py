@@ -1,6 +1,6 @@
 """What the parts tell each other of a member and of a user event; plain facts, known to shells and core alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
@@ -42,6 +42,14 @@ class Member:
     def is_present(self) -> bool:
         """It answers, as far as is known: alive, or about to leave."""
         return self.status in PRESENT
+
+
+def count_by_status(members: Iterable[Member]) -> dict[Status, int]:
+    """How many there are of each status."""
+    counts = dict.fromkeys(Status, 0)
+    for member in members:
+        counts[member.status] += 1
+    return counts
 
 
 @dataclass(frozen=True, slots=True)

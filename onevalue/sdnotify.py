@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from onevalue.journal import IJournal
 from onevalue.loglines import shown
+from onevalue.member import count_by_status
 from onevalue.membership import IMembership, Status
 from onevalue.store import Store
 from onevalue.writer import Writer
@@ -183,8 +184,8 @@ class Notices(Service):
         members = self._membership.members()
         value = shown(current.text[: 4 * VALUE_SHOWN_MAX].decode("utf-8", "replace"))
         value = value if len(value) <= VALUE_SHOWN_MAX else f"{value[: VALUE_SHOWN_MAX - 3]}..."
-        counts = [(sum(m.status is status for m in members), status.value) for status in Status]
-        shown_counts = ", ".join(f"{count} {word}" for count, word in counts if count)
+        counts = count_by_status(members).items()
+        shown_counts = ", ".join(f"{count} {status.value}" for status, count in counts if count)
         not_ready, trouble = self._writer.not_ready, self._journal.trouble
         parts = [
             "ready" if not_ready is None else f"not ready: {not_ready}",

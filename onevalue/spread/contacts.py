@@ -48,6 +48,12 @@ def contact_of(member: Member) -> Contact | None:
     return Contact(member.name, member.address, port, scheme, original=False)
 
 
+def http_url(member: Member) -> str | None:
+    """Where its tag says that it serves HTTP; None if it says nothing, or that it cannot be asked."""
+    contact = contact_of(member)
+    return None if contact is None or contact.original else contact.url
+
+
 class Contacts:
     """The alive members other than this node that have an HTTP service, and who of them is being asked."""
 

@@ -17,7 +17,7 @@ from onevalue.addresses import is_loopback
 from onevalue.bounds import QUERY_TIME_MAX_S
 from onevalue.errors import BusyError, LocalProtocolError
 from onevalue.member import KeyResult, Member, QueryRequest, Status
-from onevalue.spread.contacts import contact_of
+from onevalue.spread.contacts import http_url
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.web.answers import answer_json, answer_json_bytes
 from onevalue.web.bodies import demand_json
@@ -279,12 +279,11 @@ def _demand_this_host(request: IRequest) -> None:
 
 
 def _member(member: Member) -> dict[str, object]:
-    contact = contact_of(member)
     return {
         "name": member.name,
         "address": member.address,
         "port": member.port,
-        "http": None if contact is None or contact.original else contact.url,
+        "http": http_url(member),
         "status": member.status.value,
         "suspect": member.suspect,
         "tags": dict(member.tags),

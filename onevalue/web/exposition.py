@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from onevalue.histogram import Histogram
 from onevalue.measured import LagFigures, Measured
-from onevalue.member import Status
+from onevalue.member import count_by_status
 from onevalue.membership import EngineFigures
 from onevalue.store import Source
 from onevalue.web.context import Context
@@ -112,7 +112,7 @@ def _members(context: Context, figures: EngineFigures) -> Iterator[Metric]:
     membership = context.membership
     members = membership.members()
     statuses = GaugeMetricFamily("onevalue_members", "Members that are remembered, with this node.", labels=["status"])
-    yield _rows(statuses, (([each.value], sum(m.status is each for m in members)) for each in Status))
+    yield _rows(statuses, (([status.value], count) for status, count in count_by_status(members).items()))
     suspects = sum(m.suspect for m in members)
     yield _gauge("onevalue_members_suspect", "Members, of those alive, that are under suspicion.", suspects)
     yield _gauge("onevalue_members_lost", "Who failed long ago, and is still dialled.", len(membership.lost()))

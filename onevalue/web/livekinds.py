@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from twisted.internet.task import deferLater
 
 from onevalue.member import Member, Status
-from onevalue.spread.contacts import HTTP_TAG, contact_of
+from onevalue.spread.contacts import HTTP_TAG, http_url
 from onevalue.store import State
 from onevalue.web.changes import CHANGES_MAX, RecentChanges
 from onevalue.web.context import Context
@@ -132,7 +132,6 @@ class LiveKinds:
         return self._context.spread.holds(member.name) if asked is None else asked
 
     def _member(self, member: Member, holds: bool | None) -> dict[str, object]:
-        contact = contact_of(member)
         membership = self._context.membership
         rtt_s = membership.rtt_s(membership.local_name, member.name)
         return {
@@ -140,7 +139,7 @@ class LiveKinds:
             "address": member.address,
             "status": member.status.value,
             "suspect": member.suspect,
-            "http": None if contact is None or contact.original else contact.url,
+            "http": http_url(member),
             "rtt_s": None if rtt_s is None else round(rtt_s, 5),
             "ours": is_ours(member),
             "holds": holds,

@@ -9,7 +9,7 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.web.iweb import IRequest
 
-from onevalue.member import Status
+from onevalue.member import count_by_status
 from onevalue.store import State
 from onevalue.values import Value
 from onevalue.web.answers import answer_json, answer_json_bytes
@@ -74,7 +74,7 @@ class V1Routes:
         """What an operator asks first."""
         context = self._context
         members = context.membership.members()
-        counts = {status.value: sum(m.status is status for m in members) for status in Status}
+        counts = {status.value: count for status, count in count_by_status(members).items()}
         state = context.store.current
         document = {
             "name": context.name,

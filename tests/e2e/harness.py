@@ -6,10 +6,8 @@ always for something that is asked for again and again, up to a bound; what ran 
 
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -27,6 +25,8 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from tools.drilling import nodes as drilling
+
 reactor: Any = _reactor
 T = TypeVar("T")
 Test = TypeVar("Test", bound=Callable[..., Coroutine[Any, Any, None]])
@@ -42,21 +42,8 @@ SERF = shutil.which("serf")
 
 
 def free_address() -> str:
-    """A loopback address on which nobody uses our ports; random, so that parallel runs rarely meet."""
-    while True:
-        address = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
-        try:
-            for kind, port in (
-                (socket.SOCK_STREAM, HTTP_PORT),
-                (socket.SOCK_STREAM, GOSSIP_PORT),
-                (socket.SOCK_DGRAM, GOSSIP_PORT),
-                (socket.SOCK_STREAM, RPC_PORT),
-            ):
-                with socket.socket(socket.AF_INET, kind) as probe:
-                    probe.bind((address, port))
-        except OSError:
-            continue
-        return address
+    """A loopback address on which nobody uses our ports, nor that of an agent's RPC."""
+    return drilling.free_address(RPC_PORT)
 
 
 async def pause(seconds: float) -> None:

@@ -2,10 +2,8 @@
 
 import random
 import resource
-import subprocess
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,13 @@ from tests.e2e.harness import (
     pause,
     started,
 )
+from tests.e2e.needs import demand
 from tests.e2e.raw import connect
+from tools.drilling.disks import fill, small_disk, why_no_small_disk
 
 WRITES = 1000
 CONNECTIONS = 20
 OTHER_EVENTS = 20
-DISK_SIZE = "2m"
 KILLS = 4
 STOP_WITHIN_S = 9.0
 """3 s for the intent, 3 s for the leave, 1 s to propagate, and some for the ports and the journal."""
@@ -89,37 +88,6 @@ async def test_a_thousand_writes_are_few_events(house: House) -> None:
     assert all(1 <= count <= sent for count in heard), heard
 
 
-@contextmanager
-def small_disk(folder: Path) -> Generator[Path, None, None]:
-    """A file system of its own with little room; skips where this process may not mount one."""
-    folder.mkdir()
-    mounting = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_SIZE}", "tmpfs", str(folder)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if mounting.returncode:
-        pytest.skip(f"no tmpfs can be mounted here: {mounting.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Not a byte is left on the disk of the folder; returns the file that holds them."""
-    path = folder / "ballast"
-    with path.open("wb", buffering=0) as ballast:
-        for size in (65536, 512, 1):
-            try:
-                while True:
-                    ballast.write(b"x" * size)
-            except OSError:
-                continue
-    return path
-
-
 async def refuses_writes(node: Node) -> Answer:
     """A write is answered with 503; earlier ones may have found room in the journal's file."""
     for value in range(500, 2500):
@@ -173,7 +141,9 @@ async def works_again(node: Node, learnt: Any) -> None:
 async def test_a_full_disk_stops_own_writes_only(house: House) -> None:
     """Own writes are 503, learning and reading go on, also after a kill; with space again, so do writes."""
     other = await house.node("other").start()
-    with small_disk(house.folder / "small") as folder:
+    demand(why_no_small_disk())
+    folder = house.folder / "small"
+    with small_disk(folder):
         node = house.node("n", join=[other])
         node.folder = folder
         await node.start()

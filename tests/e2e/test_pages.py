@@ -25,7 +25,7 @@ def test_the_commands_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> No
     reason = network.why_not()
     if reason is not None:
         assert not os.environ.get("CI"), reason
-        pytest.skip(reason)
+        pytest.skip(reason)  # a page has the usual ports: without a network of its own they may be taken
     bin_folder = Path(sys.executable).parent
     setup = [str(SETUPS / each) for each in PAGES[page]]
     command = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$0" "$@"']

@@ -309,15 +309,19 @@ class HoldingTests(LiveTestCase):
 
         self.patch(self.node.membership, "query", query)  # type: ignore[no-untyped-call]  # likewise
 
-    def test_all_are_asked_after_a_change(self) -> None:
-        """And then it is known who holds it, and how long it took."""
+    def told_when_all_have_answered(self) -> dict[str, Any]:
+        """What a page has last heard of each kind after a change that n2 and n3 say they hold."""
         wire = self.look()
         self.settle(ASK_PAUSE_S + 1)
         state = self.change(7, "n1")
         self.answers(n2=(state.tag, 0.0), n3=(state.tag, 0.0))
         self.settle(ASK_PAUSE_S)
         self.settle(LONG_PAUSE_S)
-        found = dict(self.heard(wire))
+        return dict(self.heard(wire))
+
+    def test_all_are_asked_after_a_change(self) -> None:
+        """And then it is known who holds it, and how long it took."""
+        found = self.told_when_all_have_answered()
         assert found["members"]["holding"] == {"yes": 3, "no": 0, "unknown": 0}
         assert found["changes"]["changes"][-1]["spread_s"] is not None
         assert list(dict.fromkeys(self.asked)) == ["onevalue"]
@@ -337,13 +341,7 @@ class HoldingTests(LiveTestCase):
     def test_serf_agents_are_not_waited_for(self) -> None:
         """They hold nothing, and answer nothing; nobody is asked again because of them."""
         self.node.membership.set_members(*self.node.membership.members(), make_member("agent"))
-        wire = self.look()
-        self.settle(ASK_PAUSE_S + 1)
-        state = self.change(7, "n1")
-        self.answers(n2=(state.tag, 0.0), n3=(state.tag, 0.0))
-        self.settle(ASK_PAUSE_S)
-        self.settle(LONG_PAUSE_S)
-        found = dict(self.heard(wire))
+        found = self.told_when_all_have_answered()
         assert found["members"]["holding"] == {"yes": 3, "no": 0, "unknown": 0}
         assert [member["ours"] for member in found["members"]["members"]] == [True, False, True, True]
         assert found["changes"]["changes"][-1]["spread_s"] is not None

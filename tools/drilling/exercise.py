@@ -141,6 +141,20 @@ class Exercise:
             writer.start()
             self._writers.append(writer)
 
+    def open_written(self) -> list[Node]:
+        """Three nodes run, are read, and two of them are written to, for a while."""
+        nodes = self.new_nodes()
+        self.open(nodes)
+        self.story.done("somebody writes through n1, and somebody else through n2, all the time")
+        self.write_through(*nodes[:2])
+        self.work()
+        return nodes
+
+    def tell_return(self, node: Node, took_s: float) -> None:
+        """The story has what a node said that was started again, and is ready after so many seconds."""
+        self.story.seen(f"{node.name}, log", node.first_line())
+        self.story.seen(f"{node.name}, /readyz", f"{node.ask('/readyz').text}, {took_s:.1f} s after its start")
+
     def write(self, node: Node) -> int:
         """One write was acknowledged by the node; returns its value. DrillError if it was not."""
         value = next(self._values)

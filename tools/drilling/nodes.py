@@ -27,8 +27,8 @@ ADDRESSES_TRIED_MAX = 1000
 _STAMP = re.compile(r"^\S+ \[[^\]]*\] ")
 
 
-def free_address() -> str:
-    """A loopback address on which nobody uses our ports; by chance, so that drills side by side do not meet."""
+def free_address(*more_tcp_ports: int) -> str:
+    """A loopback address on which nobody uses our ports; by chance, so that what runs side by side does not meet."""
     for _ in range(ADDRESSES_TRIED_MAX):
         address = f"127.{random.randrange(1, 250)}.{random.randrange(1, 250)}.{random.randrange(1, 250)}"
         try:
@@ -36,6 +36,7 @@ def free_address() -> str:
                 (socket.SOCK_STREAM, HTTP_PORT),
                 (socket.SOCK_STREAM, GOSSIP_PORT),
                 (socket.SOCK_DGRAM, GOSSIP_PORT),
+                *((socket.SOCK_STREAM, port) for port in more_tcp_ports),
             ):
                 with socket.socket(socket.AF_INET, kind) as probe:
                     probe.bind((address, port))

@@ -6,12 +6,7 @@ from tools.drilling.exercise import Exercise
 def crash(exercise: Exercise) -> None:
     """What it had acknowledged is there when it comes back, and the others went on."""
     story = exercise.story
-    nodes = exercise.new_nodes()
-    one, two, _ = nodes
-    exercise.open(nodes)
-    story.done("somebody writes through n1, and somebody else through n2, all the time")
-    exercise.write_through(one, two)
-    exercise.work()
+    one, two, _ = exercise.open_written()
     story.done("kill -9 of n1")
     with exercise.away(one):
         one.kill()
@@ -21,8 +16,7 @@ def crash(exercise: Exercise) -> None:
         exercise.work(without=one)
         story.done("n1 is started again, with its disk")
         took_s = exercise.comes_back(one)
-    story.seen("n1, log", one.first_line())
-    story.seen("n1, /readyz", f"{one.ask('/readyz').text}, {took_s:.1f} s after its start")
+    exercise.tell_return(one, took_s)
     exercise.all_alive()
     exercise.work()
     exercise.judge()

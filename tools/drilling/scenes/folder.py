@@ -11,12 +11,7 @@ LEARNT_WITHIN_S = 10.0
 def folder(exercise: Exercise) -> None:
     """It refuses own writes, since they would be on no disk; started again, it learns before it writes."""
     story = exercise.story
-    nodes = exercise.new_nodes()
-    one, two, _ = nodes
-    exercise.open(nodes)
-    story.done("somebody writes through n1, and somebody else through n2, all the time")
-    exercise.write_through(one, two)
-    exercise.work()
+    one, *_ = exercise.open_written()
     story.done("rm -r of the data folder of n1, which goes on running")
     shutil.rmtree(one.data_dir)
     exercise.pause()
