@@ -113,8 +113,9 @@ class Broadcaster(Service):
 
     def _members_changed(self) -> None:
         members = self._membership.members()
-        names = {member.name: None for member in members}
-        self._silent = [name for name in self._silent if name in names]
+        if self._silent:
+            names = {member.name for member in members}
+            self._silent = [name for name in self._silent if name in names]
         self._spread.members_changed(members, self._reactor.seconds())
 
     def _holds_from_now(self, _change: Change) -> None:

@@ -34,7 +34,7 @@ NAME_SHOWN_MAX = 40
 _INTEGER_LENGTH_MAX = 20  # digits and sign of 64 bits
 _TEXTS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = bytes(each for each in range(256) if each not in b"[]{}")
-_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 
 
 def canonical(value: Value) -> bytes:
@@ -48,11 +48,15 @@ def object_text(members: Mapping[str, bytes]) -> bytes:
 
 
 def is_deeper(text: bytes, depth_max: int) -> bool:
-    """More than so many arrays and objects stand in each other in a JSON text. Quick, and never recursive."""
+    """More than so many arrays and objects stand in each other in a JSON text. Quick, and never recursive.
+
+    Of a text that is no JSON, as many as `depth_max` may be too many.
+    """
     if text.count(b"[") + text.count(b"{") <= depth_max:
         return False
-    brackets = _TEXTS.sub(b"", text).translate(None, _NO_BRACKETS)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > depth_max
+    brackets = _TEXTS.sub(b"", text).translate(_ONE_KIND, _NO_BRACKETS)
+    between = brackets.split(b"[]")  # an innermost pair stands one deeper than what goes up and down before it
+    return max(accumulate(2 * each.count(b"[") - len(each) for each in between)) >= depth_max
 
 
 def is_integer(value: object) -> bool:

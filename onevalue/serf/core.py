@@ -204,8 +204,8 @@ class Serf:
 
     # What is known
 
-    def members(self) -> list[SerfMember]:
-        """All members that are remembered, this node among them, sorted by name."""
+    def members(self) -> Sequence[SerfMember]:
+        """All members that are remembered, this node among them; see `Roster.members`."""
         return self._roster.members()
 
     @property

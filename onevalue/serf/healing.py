@@ -11,6 +11,7 @@ from onevalue.config import SerfSettings
 from onevalue.serf.events import MemberJoin, MemberReap, SerfEvent
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.serf.roster import Roster
+from onevalue.swim.address import forms_of
 from onevalue.swim.core import Swim
 from onevalue.swim.timers import Timers
 from onevalue.types import Address, LamportTime, Rng
@@ -115,8 +116,9 @@ class Healing:
 
     def _others(self, members: list[SerfMember]) -> list[SerfMember]:
         """Without any at the address of this node, which may have had another name."""
-        own = self.swim.local.address
-        return [member for member in members if member.address != own]
+        own = self.swim.local
+        forms = forms_of(own.addr)  # to make the text of each would take long: there may be thousands
+        return [member for member in members if member.port != own.port or member.addr not in forms]
 
     def dial(self, address: Address, name: str, begun: Callable[[int | None], object], now: float) -> None:
         """A push/pull with this address begins, and `begun` gets its id.

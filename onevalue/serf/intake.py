@@ -49,7 +49,8 @@ COUNTER_NAMES: Final = (
 EVENTS_TOLD_MAX: Final = 200
 """User events of one push/pull that are told together; of more, those that are found first come first."""
 
-_INTENT_COST: Final = 0.25
+_JOIN_COST: Final = 0.25
+_LEAVE_COST: Final = 1.0
 _EVENT_COST: Final = 0.5
 
 
@@ -241,11 +242,11 @@ class Intake:
             ltime = min(state.status_ltimes.get(name, 0) + 1, LAMPORT_TIME_MAX)
             if self._receive_leave(LeaveIntent(LamportTime(ltime), name), now).is_news:
                 self._tell_that_it_leaves(self._roster.get(name))
-            now = yield _INTENT_COST
+            now = yield _LEAVE_COST
         for name, ltime in state.status_ltimes.items():
             if name not in left:
                 self._receive_join(JoinIntent(ltime, name), now)
-            now = yield _INTENT_COST
+            now = yield _JOIN_COST
 
     def _merge_events(self, state: SerfState) -> Work:
         found: list[ReceivedEvent] = []

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
+from operator import attrgetter
 from typing import Final
 
 from onevalue.config import SerfSettings
@@ -80,6 +81,7 @@ class Roster:
         self._settings = settings
         self._members_max = members_max
         self._members: dict[str, SerfMember] = {}
+        self._sorted: tuple[SerfMember, ...] | None = ()  # None: made when next asked for
         self._by_status: dict[MemberStatus, dict[str, None]] = {status: {} for status in MemberStatus}  # in order
         self._lost = {member.name: member for member in reversed(lost[:LOST_MAX])}
         self._recent: dict[str, RecentIntent] = {}
@@ -92,9 +94,11 @@ class Roster:
         """The member of a name, or None."""
         return self._members.get(name)
 
-    def members(self) -> list[SerfMember]:
-        """All members, sorted by name."""
-        return sorted(self._members.values(), key=lambda member: member.name)
+    def members(self) -> Sequence[SerfMember]:
+        """All members, sorted by name; the same object as before while no member has changed."""
+        if self._sorted is None:
+            self._sorted = tuple(sorted(self._members.values(), key=attrgetter("name")))
+        return self._sorted
 
     def with_status(self, status: MemberStatus) -> list[SerfMember]:
         """The members of one status, in the order in which they came to it."""
@@ -126,7 +130,7 @@ class Roster:
 
     def meet(self, members: Mapping[str, SerfMember]) -> None:
         """These are alive members, beside those who are known; for a start without joining."""
-        self._members = {**members, **self._members}
+        self._members, self._sorted = {**members, **self._members}, None
         self._by_status[MemberStatus.ALIVE] = dict.fromkeys(self._members)
 
     # What memberlist says (5.5)
@@ -242,7 +246,7 @@ class Roster:
     def forget(self, name: str) -> SerfMember:
         """The member is not known any more; returns what was known of it. Raises KeyError for an unknown name."""
         self._to_prune.pop(name, None)
-        member = self._members.pop(name)
+        member, self._sorted = self._members.pop(name), None
         del self._by_status[member.status][name]
         return member
 
@@ -252,7 +256,8 @@ class Roster:
             if old is not None:
                 del self._by_status[old.status][member.name]
             self._by_status[member.status][member.name] = None
-        self._members[member.name] = member
+        if old is not member:
+            self._members[member.name], self._sorted = member, None
         return member
 
     def _lose(self, name: str) -> SerfMember:

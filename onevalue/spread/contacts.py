@@ -7,7 +7,7 @@ be (`originals` of the settings is False), it is a Serf agent, and no contact at
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from onevalue.config import HTTP_PORT_DEFAULT, SpreadSettings
 from onevalue.member import Member
@@ -19,9 +19,11 @@ PLAIN_TRIALS_PER_ROUND = 1
 """Members without the tag that one round tries beside its picks: they must not crowd out those that answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """Where to ask a member. `original`: it has no tag, so it gets the original's form of /notify."""
+class Contact(NamedTuple):
+    """Where to ask a member. `original`: it has no tag, so it gets the original's form of /notify.
+
+    A tuple, as thousands are made in one turn.
+    """
 
     name: str
     host: str
@@ -62,6 +64,8 @@ class Contacts:
         self._settings = settings
         self._rng = rng
         self._contacts: dict[str, Contact] = {}
+        self._own: list[Contact] = []  # of these, the ones with a tag
+        self._plain: list[Contact] = []  # the ones without
         self._seen: dict[str, Member] = {}  # at the last update: most of them stay as they are
         self._known: dict[str, Contact | None] = {}
         self._confirmed: dict[str, Contact] = {}  # originals that have answered as such
@@ -70,21 +74,27 @@ class Contacts:
 
     def update(self, members: Sequence[Member]) -> None:
         """These are the members now; what is remembered of others is dropped."""
-        self._known = {m.name: self._renewed(m) for m in members if m.name != self._name}
+        seen, known = self._seen, self._known
+        self._known = {
+            m.name: known.get(m.name) if seen.get(m.name) is m else contact_of(m) if m.is_present else None
+            for m in members
+            if m.name != self._name
+        }
         self._seen = {m.name: m for m in members}
         contacts = [contact for contact in self._known.values() if contact is not None]
-        self._contacts = {c.name: c for c in contacts if self._settings.originals or not c.original}
-        for memory in (self._confirmed, self._next_trial):
-            for name in [name for name in memory if name not in self._contacts]:
-                del memory[name]
+        self._own = [contact for contact in contacts if not contact.original]
+        self._plain = [contact for contact in contacts if contact.original] if self._settings.originals else []
+        self._contacts = {contact.name: contact for contact in (contacts if self._plain else self._own)}
+        self._confirmed = {name: c for name, c in self._confirmed.items() if self._contacts.get(name) == c}
+        self._next_trial = {name: at for name, at in self._next_trial.items() if name in self._contacts}
 
     def tagged(self) -> list[Contact]:
         """Our own nodes: those that answer with a statement."""
-        return [contact for contact in self._contacts.values() if not contact.original]
+        return list(self._own)
 
     def any_plain(self) -> bool:
         """Some member may be an original program, which never says what it holds when asked."""
-        return any(contact.original for contact in self._contacts.values())
+        return bool(self._plain)
 
     def own_names(self) -> list[str]:
         """The other members that are our own nodes, by their tag, also those that say that they cannot be asked."""
@@ -104,9 +114,13 @@ class Contacts:
 
         Without `originals`, only of our own nodes.
         """
-        able = [c for c in self._contacts.values() if originals or not c.original]
-        answering = [c for c in able if self._answers(c) and c.name not in self._in_flight]
-        due = [c for c in able if self._trial_due(c, now)]
+        confirmed = self._confirmed if originals else {}
+        answering = [
+            c
+            for c in self._contacts.values()
+            if (not c.original or c.name in confirmed) and c.name not in self._in_flight
+        ]
+        due = [c for c in self._plain if self._trial_due(c.name, now)] if originals else []
         picks = self._rng.sample(answering, min(count, len(answering)))
         trials = self._rng.sample(due, min(PLAIN_TRIALS_PER_ROUND, len(due)))
         for contact in trials:
@@ -134,17 +148,5 @@ class Contacts:
         """True while an exchange with this member is under way."""
         return contact.name in self._in_flight
 
-    def _answers(self, contact: Contact) -> bool:
-        return not contact.original or self._confirmed.get(contact.name) == contact
-
-    def _trial_due(self, contact: Contact, now: float) -> bool:
-        return (
-            not self._answers(contact)
-            and contact.name not in self._in_flight
-            and now >= self._next_trial.get(contact.name, now)
-        )
-
-    def _renewed(self, member: Member) -> Contact | None:
-        if self._seen.get(member.name) is member:
-            return self._known.get(member.name)
-        return contact_of(member) if member.is_present else None
+    def _trial_due(self, name: str, now: float) -> bool:
+        return name not in self._confirmed and name not in self._in_flight and now >= self._next_trial.get(name, now)

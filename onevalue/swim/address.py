@@ -37,6 +37,12 @@ def unmapped(address: Address) -> Address:
     return address if mapped is None else (str(mapped), port)
 
 
+def forms_of(addr: bytes) -> tuple[bytes, ...]:
+    """All bytes that messages may carry for this address: an IPv4 one has a mapped form, too."""
+    plain = addr[12:] if len(addr) == 16 and addr.startswith(_MAPPED_PREFIX) else addr
+    return (plain, _MAPPED_PREFIX + plain) if len(plain) == 4 else (plain,)
+
+
 def is_addr(addr: bytes) -> bool:
     """Whether these bytes are an address at all."""
     return len(addr) in {4, 16}

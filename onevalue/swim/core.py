@@ -169,9 +169,8 @@ class Swim:
 
     def status(self) -> dict[str, object]:
         """What people may want to know: members by state, queue lengths, health, counters."""
-        members = {status.name.lower(): 0 for status in NodeStatus}
-        for record in self.members():
-            members[record.status.name.lower()] += 1
+        statuses = [record.status for record in self.members()]
+        members = {status.name.lower(): statuses.count(status) for status in NodeStatus}
         return {
             "members": members,
             "health_score": self.health_score,

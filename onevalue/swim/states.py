@@ -5,6 +5,7 @@ broadcast queue. It knows no packet and no stream. Follows wire README 4.5 and m
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from onevalue.swim.address import is_addr
@@ -253,7 +254,7 @@ class MemberStates:
             self._await_end(news.node, suspicion.deadline)
 
     def _await_end(self, name: str, deadline: float) -> None:
-        self._common.timers.set(_timer(name), deadline, lambda now: self._suspicion_fires(name, now))
+        self._common.timers.set(_timer(name), deadline, partial(self._suspicion_fires, name))  # small, of thousands
 
     def _suspicion_fires(self, name: str, now: float) -> None:
         """Nobody refuted in time, so the member is dead as far as this node knows."""

@@ -41,8 +41,10 @@ def timeout_s(confirmations: int, wanted: int, min_s: float, max_s: float) -> fl
 class Suspicion:
     """One running suspicion about one member; at most `wanted` confirmations are remembered."""
 
+    __slots__ = ("_accusers", "_max_s", "_min_s", "_not_before", "_put_offs", "_refused", "_started", "_wanted")
+
     def __init__(self, accuser: str, *, wanted: int, min_s: float, max_s: float, now: float) -> None:
-        self._accusers = [accuser]
+        self._accusers: tuple[str, ...] = (accuser,)
         self._wanted = wanted
         self._min_s = min_s
         self._max_s = max_s
@@ -81,5 +83,5 @@ class Suspicion:
         """One more member agrees; True if that is new and counts, and so is worth passing on."""
         if self.confirmations >= self._wanted or accuser in self._accusers:
             return False
-        self._accusers.append(accuser)
+        self._accusers += (accuser,)
         return True

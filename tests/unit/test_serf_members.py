@@ -1,5 +1,7 @@
 """What intents and departures make of members: the tables of wire README 5.4 and 5.5, over all combinations."""
 
+from collections.abc import Callable
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SerfSettings
@@ -109,6 +111,26 @@ class RosterTests(SynchronousTestCase):
             assert before.status is status
             assert (member.status, member.addr[-1], member.tags) == (ALIVE, 7, {"role": "db"})
             assert member.status_ltime == before.status_ltime
+
+    def test_the_members_are_the_same_object_until_one_of_them_changes(self) -> None:
+        """Sorted by name, whatever changes; what says nothing new changes none."""
+        self.roster.joined(_record("b"), 0.0)
+        changes: list[Callable[[], object]] = [
+            lambda: self.roster.joined(_record("a"), 1.0),
+            lambda: self.roster.set_suspect("b", suspect=True),
+            lambda: self.roster.join_intent("b", NEW, 1.0),
+            lambda: self.roster.forget("b"),
+        ]
+        for change in changes:
+            before = self.roster.members()
+            assert self.roster.members() is before
+            change()
+            after = self.roster.members()
+            assert after != before
+            assert [member.name for member in after] == sorted(member.name for member in after)
+        same = self.roster.members()
+        self.roster.join_intent("a", time_of(0), 2.0)
+        assert self.roster.members() is same
 
     def test_an_intent_that_came_before_its_member_is_applied_when_it_joins(self) -> None:
         """A join sets the time; a leave makes it leaving."""

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.swim.address import to_address, to_bytes, unmapped
+from onevalue.swim.address import forms_of, to_address, to_bytes, unmapped
 from onevalue.swim.members import MemberRecord, MemberTable
 from onevalue.swim.timers import Timers
 from onevalue.types import Incarnation
@@ -104,6 +104,13 @@ class AddressTests(SynchronousTestCase):
         for size in (0, 3, 5, 15, 17):
             with pytest.raises(ValueError, match="IPv"):
                 to_address(bytes(size), 5)
+
+    def test_an_ipv4_address_has_two_forms(self) -> None:
+        """Whichever of them is asked about; IPv6 proper has one."""
+        plain, ipv6 = bytes([10, 0, 0, 1]), bytes.fromhex("20010db8" + "00" * 11 + "07")
+        mapped = bytes(10) + b"\xff\xff" + plain
+        assert forms_of(plain) == forms_of(mapped) == (plain, mapped)
+        assert forms_of(ipv6) == (ipv6,)
 
     def test_sources_that_a_dual_stack_socket_shows_are_recognised(self) -> None:
         """The mapped form as text becomes IPv4; anything else stays."""

@@ -4,7 +4,6 @@ import shutil
 import socket
 import tempfile
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ class WholeNodeTests(TestCase):
             spread = self.part(nodes[0], Broadcaster)._spread
             yield self.until(lambda: spread.counters["exchanges"] > 3, "they exchange states")
             [contact] = spread._contacts.tagged()
-            hanging = replace(contact, name="c", port=silent.getsockname()[1])
+            hanging = contact._replace(name="c", port=silent.getsockname()[1])
             self.part(nodes[0], Broadcaster)._start(Exchange(hanging, Source.ANTI_ENTROPY))
             yield deferLater(reactor, POLL_S, lambda: None)
             yield gatherResults([node.stopService() for node in nodes])

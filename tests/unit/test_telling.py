@@ -102,6 +102,14 @@ class MemberViewsTests(SynchronousTestCase):
         assert after[0] is before[0]
         assert [view.status for view in after] == [Status.ALIVE, Status.LEFT]
 
+    def test_for_the_same_members_the_list_is_the_same(self) -> None:
+        """It is not made anew; for other members it is."""
+        views = MemberViews()
+        members = [serf_member("a"), serf_member("b")]
+        before = views.of(members)
+        assert views.of(members) is before
+        assert [view.name for view in views.of(members[:1])] == ["a"]
+
     def test_who_has_no_status_is_not_seen(self) -> None:
         """Nor who is not there any more."""
         views = MemberViews()

@@ -110,6 +110,12 @@ class ReadingTests(SynchronousTestCase):
         assert depth(value) == 0 or is_deeper(canonical(value), depth(value) - 1)
         assert not is_deeper(b'["[[{\\"[", "[[{{"]', 1)
 
+    def test_brackets_that_do_not_match_are_too_deep_or_no_json(self) -> None:
+        """Wherever they stand, and however many there are; never is it a fault of ours."""
+        for text in (b"[" * 9, b"]" * 9, b"[]" * 9 + b"[", b"]" * 99 + b"[" * 99, b"[" * 100_000, b"[[]" * 1000):
+            with pytest.raises(RemoteProtocolError, match=r"not JSON|more than 5 deep"):
+                parse_json(text, 5)
+
 
 class SizeTests(SynchronousTestCase):
     """parse_value."""
