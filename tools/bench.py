@@ -1,7 +1,8 @@
 """`make bench`: time to spread, cost of an idle node, time to start, and speed of /get; prints tables in Markdown.
 
 Runs real processes on loopback addresses, against nothing but themselves. Ratios are against something measured in the
-same run. `make bench ARGS=--quick` takes fewer samples, `ARGS=--reads` only the speed of /get.
+same run. `make bench ARGS=--quick` takes fewer samples, `ARGS=--reads` only the speed of /get, `ARGS=--cluster` only
+what eight nodes show.
 """
 
 import argparse
@@ -174,6 +175,20 @@ def idle_costs(hosts: Sequence[str], processes: Sequence[subprocess.Popen[bytes]
     ]
 
 
+def sizes_once_asked(host: str, process: subprocess.Popen[bytes]) -> list[str]:
+    """Rows: resident size of a node before and after it has served what most nodes are never asked for."""
+    node, rows = psutil.Process(process.pid), []
+    for what, path in (("as it is", "/readyz"), ("once /metrics was read", "/metrics")):
+        Connection(host).ask("GET", path)
+        rows.append(f"| {what} | {node.memory_info().rss / 2**20:.2f} |")
+    page = Connection(host)
+    page.send("GET", "/v1/live")
+    time.sleep(2)  # the members are asked what they hold
+    rows.append(f"| while a page is open, too | {node.memory_info().rss / 2**20:.2f} |")
+    page.socket.close()
+    return rows
+
+
 def udp_sent(host: str) -> tuple[int, int]:
     """Packets and payload bytes that the node has sent, as its status tells."""
     counters = json.loads(Connection(host).ask("GET", "/v1/status")[1])["engine"]["swim"]["counters"]
@@ -249,11 +264,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer samples")
     parser.add_argument("--reads", action="store_true", help="only the speed of /get")
+    parser.add_argument("--cluster", action="store_true", help="only what eight nodes show")
     options = parser.parse_args()
     runs, run_s = (3, 1) if options.quick else (7, 3)
     print(f"Machine: {machine()}\n", flush=True)
     if not options.reads:
         measure_cluster(*((20, 10.0) if options.quick else (200, 60.0)))
+    if options.cluster:
+        return
+    if not options.reads:
         measure_watchers(quick=options.quick)
         measure_writes(4 if options.quick else 10)
     with tempfile.TemporaryDirectory() as folder:
@@ -294,6 +313,8 @@ def measure_cluster(writes: int, idle_s: float) -> None:
                 "20 and 500",
             )
         )
+        print("\n| Resident size of one of these, MiB | |\n|---|---|")
+        print("\n".join(sizes_once_asked(hosts[-1], processes[-1])))
 
 
 if __name__ == "__main__":
