@@ -27,6 +27,7 @@ from onevalue.loglines import LimitedLog
 from onevalue.member import Happening, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 from onevalue.member_views import MemberViews
 from onevalue.membership import EngineFigures, IMembership
+from onevalue.observers import Observers
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
@@ -48,9 +49,6 @@ TIMER_PAUSE_MIN_S = 0.001
 
 VIEWS_PER_TURN = 4000
 """Members that are looked at in one turn of the reactor when thousands may have changed."""
-
-HAPPENINGS_PER_TURN = 50
-"""Events that are put into words for people in one turn: of thousands of members that come at once, no more is read."""
 
 FAULT_PAUSE_S = 1.0
 """The shortest wait after a fault of ours, so that one that repeats does not fill the log."""
@@ -109,18 +107,15 @@ class GossipService(Service):
         self._timer_at: float | None = None
         self._timer_pause_s = TIMER_PAUSE_MIN_S
         self._views = MemberViews()
-        self._telling = Telling(reactor, lambda: serf.remembered, self._observers)
+        self._telling = Telling(reactor, lambda: serf.remembered, self._told_of_members)
         self._draining = False
         self._left: Deferred[None] | None = None
         self._leave_is_done = False
         self._stop_waiters: list[Deferred[None]] = []
         self._newest_value_event = b""
-        self._member_observers: list[Callable[[], None]] = []
-        self._event_observers: list[Callable[[Sequence[UserEvent]], None]] = []
+        self._observers = Observers(self._guarded)
         self._tried_observers: list[Callable[[bool], None]] = []
         self._engine_observers: list[Callable[[told.SerfEvent], None]] = []
-        self._happening_observers: list[Callable[[Happening], None]] = []
-        self._happenings_left = 0  # in this turn
         self._addresses_tried = False
 
     # The service ----------------------------------------------------------------------------------------------------
@@ -196,20 +191,15 @@ class GossipService(Service):
 
     def observe_members(self, observer: Callable[[], None]) -> None:
         """See IMembership."""
-
-        def guarded() -> None:
-            with self._guarded("telling of members"):
-                observer()
-
-        self._member_observers.append(guarded)
+        self._observers.observe_members(observer)
 
     def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
         """See IMembership."""
-        self._event_observers.append(observer)
+        self._observers.observe_events(observer)
 
     def observe_happenings(self, observer: Callable[[Happening], None]) -> None:
         """See IMembership."""
-        self._happening_observers.append(observer)
+        self._observers.observe_happenings(observer)
 
     def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
         """See IMembership."""
@@ -367,7 +357,7 @@ class GossipService(Service):
     def _drain_once(self) -> bool:
         """True if there was something to do, which may have made more."""
         busy = False
-        self._happenings_left = HAPPENINGS_PER_TURN
+        self._observers.begin_turn()
         while (event := self._serf.next_event()) is not None:
             busy = True
             with self._guarded("an event"):
@@ -401,16 +391,13 @@ class GossipService(Service):
         for observer in self._engine_observers:
             observer(event)
         write_lines(self._lines, event, self.local_name)
-        if self._happening_observers and self._happenings_left:
-            self._happenings_left -= 1
-            for happening in happenings(event, self.local_name):
-                for tell in self._happening_observers:
-                    tell(happening)
+        self._observers.tell_happenings(partial(happenings, event, self.local_name))
         if self._inquiries.handle(event):
             return
         match event:
             case told.UserEvents():
-                self._tell_events(event)
+                events = [UserEvent(each.name, each.payload, each.raw, each.relay_wanted) for each in event.events]
+                self._observers.tell_events(events)
             case told.JoinDone():
                 self._joiner.ended(event.request_id, event.error)
             case told.LeaveDone():
@@ -420,21 +407,15 @@ class GossipService(Service):
             case _:
                 self._telling.changed()
 
-    def _observers(self) -> list[Callable[[], None]]:
+    def _told_of_members(self) -> list[Callable[[], None]]:
         """Whom a telling tells, one after the other; before that, the members are looked at some by some."""
         members = self._serf.members()
         parts = [members[start : start + VIEWS_PER_TURN] for start in range(0, len(members), VIEWS_PER_TURN)]
-        return [*(partial(self._views.renew, part) for part in parts), self._tell_dialler, *self._member_observers]
+        return [*(partial(self._views.renew, part) for part in parts), self._tell_dialler, *self._observers.of_members]
 
     def _tell_dialler(self) -> None:
         alive = [m for m in self.members() if m.status is Status.ALIVE and m.name != self.local_name]
         self._dialler.observe(_addresses(alive), self._reactor.seconds())
-
-    def _tell_events(self, event: told.UserEvents) -> None:
-        events = [UserEvent(each.name, each.payload, each.raw, each.relay_wanted) for each in event.events]
-        for observer in tuple(self._event_observers):
-            with self._guarded("telling of user events"):
-                observer(events)
 
     # Joining --------------------------------------------------------------------------------------------------------
 
