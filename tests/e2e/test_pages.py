@@ -50,7 +50,7 @@ def test_the_commands_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> No
 
 def clone(folder: Path) -> None:
     """The folder has what a clone has after `make run`, by links; what pages write into it is not in this one."""
-    for name in ("Makefile", "setup.py", "dist", "tools"):
+    for name in ("Makefile", "setup.py", "tools"):
         (folder / name).symlink_to(ROOT / name)
     (folder / ".venv").mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
