@@ -1,147 +1,171 @@
-"""Runs the commands of one page of the documentation, as its reader would: `python page_runner.py PAGE [SETUP]`.
+"""Follows one page of the documentation, as its reader would: `python -m tests.e2e.page_runner PAGE`.
 
-A comment before each block of commands says how it is run; readers do not see it:
-
-    <!-- run -->                    all of it, by bash; ends with status 0
-    <!-- run: until "TEXT" -->      again and again, until it prints TEXT
-    <!-- run: for 2 s -->           so long; it still runs then, and has printed something
-    <!-- run: background -->        it runs on until the end
-    <!-- run: stops NAME -->        first the one in the background of this --name is interrupted, and ends
-    <!-- not run: WHY -->
-
-and `<!-- says: TEXT -->` behind a block, what its last line is. SETUP is a page whose blocks are run before. The
-current folder is the reader's; the network should be one that nobody else uses.
+Its comments say how (page_blocks.py). The current folder is the reader's. A page may change network and mounts, and
+leave processes behind: all of these should be this program's own.
 """
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from tests.e2e.page_blocks import Block, PageError, blocks
+
+SETUPS = Path(__file__).parents[1] / "data" / "pages"
+
 PATIENCE_S = 30.0
-POLL_S = 0.2
+POLL_S = 0.1
+PRINTED_MAX = 1 << 20
+"""Bytes of what runs in the background that are looked at."""
 
-_PIECE = re.compile(
-    r"^<!-- (?P<how>(?:not run: |run|says: ).*?) -->$|^(?P<block>(?: {4}.*\n| *\n(?= {4}))+)", re.MULTILINE
-)
-_RUN = re.compile(r"run(?:: (?P<word>until|for|background|stops)(?: (?P<what>.*))?)?")
-
-
-class PageError(Exception):
-    """A page says what does not hold."""
+BASH = ("bash", "-eu", "-o", "pipefail", "-c")
+ON_A_HOST = 'hostname "$0"; mkdir -p "$0"; cd "$0"; exec "$@"'
 
 
-@dataclass(frozen=True)
-class Block:
-    """Some commands of a page, how they are run, and what their last line is; None: nobody says."""
+class Running:
+    """What runs on: in a session of its own, so that all of it can be ended."""
 
-    how: str
-    commands: str
-    says: str | None
+    def __init__(self, code: str, prefix: Sequence[str] = ()) -> None:
+        self.code = code
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  # it is open while this runs
+        self._process = subprocess.Popen(
+            [*prefix, *BASH, code], stdout=self._output, stderr=subprocess.STDOUT, start_new_session=True
+        )
 
+    def prints(self, text: str) -> None:
+        """It has printed what matches the text, and runs."""
 
-def blocks(page: str) -> Iterator[Block]:
-    """All blocks of a page; PageError if one has no comment."""
-    how: str | None = None
-    found: list[Block] = []
-    for piece in _PIECE.finditer(page):
-        text = piece["how"]
-        if text is None:
-            commands = re.sub("^ {4}", "", piece["block"], flags=re.MULTILINE).strip() + "\n"
-            if how is None:
-                raise PageError(f"nobody says how this is run:\n{commands}")
-            found.append(Block(how, commands, None))
-            how = None
-        elif text.startswith("says: "):
-            last = found.pop()
-            found.append(Block(last.how, last.commands, text.removeprefix("says: ")))
-        else:
-            how = text
-    return iter(found)
+        def printed() -> bool:
+            status = self._process.poll()
+            if status is not None:
+                raise PageError(f"it ended with {status}, and should go on")
+            return re.search(text, self._printed(), re.MULTILINE) is not None
+
+        _wait(printed, lambda: f"it has not printed {text!r}")
+
+    def interrupt(self) -> None:
+        """Ctrl-C was pressed, and it has ended."""
+        os.killpg(self._process.pid, signal.SIGINT)
+        if self._process.wait(PATIENCE_S) not in {0, -signal.SIGINT}:  # Twisted ends by the signal itself
+            raise PageError(f"it ended with {self._process.returncode} when it was interrupted")
+
+    def end(self) -> None:
+        """Nothing of it runs any more; what it printed is told."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        sys.stderr.write(f"--- ran in the background:\n{self.code}{self._printed()}")
+        self._output.close()
+
+    def _printed(self) -> str:
+        return os.pread(self._output.fileno(), PRINTED_MAX, 0).decode()
 
 
 class Reader:
     """Who follows a page."""
 
     def __init__(self) -> None:
-        self._running: list[tuple[str, subprocess.Popen[bytes]]] = []
+        self._running: list[Running] = []
 
     def follow(self, page: Path) -> None:
         """All that is to be run was run, and did what the page says."""
         for block in blocks(page.read_text(encoding="utf-8")):
-            sys.stderr.write(f"--- {block.how}\n{block.commands}")
+            sys.stderr.write(f"--- {block.how} {block.what}\n{block.code}")
             self._do(block)
 
     def stop(self) -> None:
-        """Nothing runs any more."""
-        for _, process in self._running:
-            process.kill()
-            process.wait()
+        """Nothing runs in the background any more."""
+        while self._running:
+            self._running.pop().end()
 
     def _do(self, block: Block) -> None:
-        if block.how.startswith("not run: "):
-            return
-        run = _RUN.fullmatch(block.how)
-        if run is None:
-            raise PageError(f"what is {block.how!r}?")
-        word, what = run["word"], (run["what"] or "").strip('"')
-        if word == "background":
-            self._running.append((block.commands, subprocess.Popen(["bash", "-c", f"exec {block.commands}"])))
-        elif word == "for":
-            self._run_for(block.commands, float(what.removesuffix(" s")))
-        elif word == "until":
-            self._run_until(block.commands, what)
-        else:
-            if word == "stops":
-                self._interrupt(what)
-            said = _bash(block.commands)
-            if block.says is not None and said.splitlines()[-1] != block.says:
-                raise PageError(f"it says {said!r}, not {block.says!r}")
+        match block.how:
+            case "run":
+                _run(block)
+            case "run: with":
+                _run(block, options=block.what)
+            case "run: until":
+                _repeat(block)
+            case "run: up to":
+                self._start(block.what, Running(block.code))
+                self._running.pop().end()
+            case "run: background":
+                self._start(block.what, Running(block.code))
+            case "run: hosts":
+                hosts = [f"n{number}" for number in range(1, 1 + len(block.code.splitlines()))]
+                self._start(block.what, *map(_on_host, hosts, block.code.splitlines()))
+            case "run: stops":
+                self._named(block.what).interrupt()
+                _run(block)
+            case "dry run:":
+                _run(block, environ={**os.environ, "MAKEFLAGS": "n"})
+            case "afresh:":
+                self.stop()
+                self.follow(SETUPS / block.what)
 
-    def _run_until(self, commands: str, text: str) -> None:
-        end, said = time.monotonic() + PATIENCE_S, ""
-        while text not in said:
-            if time.monotonic() > end:
-                raise PageError(f"after {PATIENCE_S:g} s it still says {said!r}, and not {text!r}")
-            time.sleep(POLL_S)
-            said = _bash(commands, check=False)
+    def _start(self, text: str, *started: Running) -> None:
+        self._running += started
+        for each in started:
+            each.prints(text)  # at once, if there is no text
 
-    @staticmethod
-    def _run_for(commands: str, seconds: float) -> None:
-        try:
-            done = subprocess.run(["bash", "-c", f"exec {commands}"], capture_output=True, timeout=seconds, check=False)
-        except subprocess.TimeoutExpired as late:
-            if not late.stdout:
-                raise PageError("it has printed nothing") from None
-        else:
-            raise PageError(f"it ended with {done.returncode}: {done.stderr.decode()}")
-
-    def _interrupt(self, name: str) -> None:
-        for commands, process in self._running:
-            if f"--name {name} " in commands and process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                if process.wait(PATIENCE_S) not in {0, -signal.SIGINT}:  # Twisted ends by the signal itself
-                    raise PageError(f"{name} ended with {process.returncode}")
-                return
+    def _named(self, name: str) -> Running:
+        """What was started last of this name."""
+        for running in reversed(self._running):
+            if f"--name {name} " in running.code:
+                return running
         raise PageError(f"nobody called {name} runs")
 
 
-def _bash(commands: str, *, check: bool = True) -> str:
+def _on_host(name: str, line: str) -> Running:
+    """It runs in a folder of its own, too, which has the name of the host."""
+    enter = ("nsenter", f"--net=/run/netns/{name}", "unshare", "--uts", "sh", "-c", ON_A_HOST, name)
+    return Running(f"{line}\n", enter)
+
+
+def _run(block: Block, *, options: str = "", environ: dict[str, str] | None = None) -> None:
+    """It ends with status 0, and says what the page says."""
+    done = _ended(f"{block.code.rstrip()} {options}", block.language, environ)
+    if done.returncode != 0:
+        raise PageError(f"it ended with {done.returncode}")
+    if block.says is not None and done.stdout.splitlines()[-1:] != [block.says]:
+        raise PageError(f"it says {done.stdout!r}, not {block.says!r}")
+
+
+def _repeat(block: Block) -> None:
+    """It says what matches the text, sooner or later."""
+    said = ""
+
+    def says() -> bool:
+        nonlocal said
+        said = _ended(block.code, block.language).stdout
+        return re.search(block.what, said, re.DOTALL) is not None
+
+    _wait(says, lambda: f"it says {said!r}, and not {block.what!r}")
+
+
+def _ended(code: str, language: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    if language not in {"", "python"}:
+        raise PageError(f"nobody knows how to run {language}")
+    program = [sys.executable, "-c"] if language else BASH
     done = subprocess.run(
-        ["bash", "-eu", "-o", "pipefail", "-c", commands],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
+        [*program, code], env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     sys.stderr.write(done.stdout + done.stderr)
-    if check and done.returncode != 0:
-        raise PageError(f"it ended with {done.returncode}")
-    return done.stdout
+    return done
+
+
+def _wait(done: Callable[[], bool], trouble: Callable[[], str]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not done():
+        if time.monotonic() > end:
+            raise PageError(f"after {PATIENCE_S:g} s {trouble()}")
+        time.sleep(POLL_S)
 
 
 def main() -> int:
@@ -149,10 +173,8 @@ def main() -> int:
     reader = Reader()
     # Whatever runs in the background of a shell ignores it, and all that it starts, too; a terminal does not.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    page, *setup = map(Path, sys.argv[1:])
     try:
-        for each in [*setup, page]:
-            reader.follow(each)
+        reader.follow(Path(sys.argv[1]))
     except (PageError, subprocess.TimeoutExpired) as error:
         sys.stderr.write(f"{error}\n")
         return 1
