@@ -77,7 +77,10 @@ class Exposition:
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """Body and content type, in the form that the Accept header `accept` asks for."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except TypeError:  # of a version that is no number
+            encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
 

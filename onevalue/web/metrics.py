@@ -32,7 +32,8 @@ class MetricsRoutes:
 
     def metrics(self, request: IRequest) -> bytes:
         """All families, in the text format that the client prefers."""
-        body, content_type = self._exposition.text(request.getHeader("Accept") or "")
+        accept = request.requestHeaders.getRawHeaders(b"Accept", [b""])[-1]
+        body, content_type = self._exposition.text(accept.decode("latin-1"))
         request.setHeader(b"Content-Type", content_type.encode())
         request.setHeader(b"Cache-Control", b"no-store")
         request.setHeader(b"Content-Length", b"%d" % len(body))

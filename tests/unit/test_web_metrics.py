@@ -176,6 +176,13 @@ class MetricsTests(SynchronousTestCase):
         assert asked.headers["content-type"].startswith("application/openmetrics-text")
         assert asked.body.endswith(b"# EOF\n")
 
+    def test_who_asks_for_nonsense_gets_the_plain_text(self) -> None:
+        """It is no fault of ours that somebody would have to report."""
+        node = WebNode()
+        for accept in ("application/openmetrics-text; version=new", "text/plain; version=1.x", "\xff", ";=,"):
+            answer = node.get("/metrics", Accept=accept)
+            assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/plain"), accept
+
     def test_a_node_that_is_not_scraped_does_not_load_what_makes_the_text(self) -> None:
         """It is a tenth of a second, and some MiB."""
         program = "import sys, onevalue.tap; sys.exit('prometheus_client' in sys.modules)"
