@@ -4,6 +4,7 @@ Loaded at the first scrape: prometheus_client is of no use to a node that nobody
 itself, nor know who asks.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -67,13 +68,20 @@ class NodeCollector(Collector):
         yield from _http(self._sources.traffic, self._sources.served)
 
 
+class OwnProcess(ProcessCollector):
+    """prometheus_client's, which shows nothing where it cannot read the time of the boot, as with ProcSubset=pid."""
+
+    def _boot_time(self) -> float:
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Exposition:
     """The text of a scrape."""
 
     def __init__(self, sources: Sources) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(NodeCollector(sources))
-        ProcessCollector(registry=self._registry)
+        OwnProcess(registry=self._registry)
 
     def text(self, accept: str) -> tuple[bytes, str]:
         """Body and content type, in the form that the Accept header `accept` asks for."""

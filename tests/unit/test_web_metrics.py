@@ -2,13 +2,16 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
+from prometheus_client import ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,6 +21,7 @@ from onevalue.histogram import Histogram
 from onevalue.membership import EngineFigures, Status
 from onevalue.store import Source, State
 from onevalue.types import Generation
+from onevalue.web.exposition import OwnProcess
 from tests.fakes import make_member
 from tests.unit.serf_net import hear_alive, make_serf
 from tests.web_support import WALL_TIME_S, KeepingJournal, WebNode
@@ -182,6 +186,18 @@ class MetricsTests(SynchronousTestCase):
         for accept in ("application/openmetrics-text; version=new", "text/plain; version=1.x", "\xff", ";=,"):
             answer = node.get("/metrics", Accept=accept)
             assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (200, "text/plain"), accept
+
+    def test_the_process_is_there_though_it_sees_no_other(self) -> None:
+        """Under dist/onevalue.service there is no /proc/stat; the start is known as well as from there, to a second."""
+        folder = Path(tempfile.mkdtemp(prefix="onevalue-"))
+        self.addCleanup(shutil.rmtree, folder)
+        (folder / "self").symlink_to("/proc/self")
+        families = {family.name: family for family in OwnProcess(proc=str(folder), registry=None).collect()}
+        assert {"process_resident_memory_bytes", "process_cpu_seconds", "process_open_fds"} <= set(families)
+        [known] = [
+            each for each in ProcessCollector(registry=None).collect() if each.name == "process_start_time_seconds"
+        ]
+        assert abs(families[known.name].samples[0].value - known.samples[0].value) < 2.0
 
     def test_a_node_that_is_not_scraped_does_not_load_what_makes_the_text(self) -> None:
         """It is a tenth of a second, and some MiB."""
