@@ -53,4 +53,15 @@ async function words() {
   same(clock(1e9, 2e9).length > 12, true, "the time of another day");
 }
 
-Promise.all([sse(), backoff(), json(), words()]).then(() => done(wrong), (error) => done([String(error)]));
+async function events() {
+  const { EventsView } = await import("/page/eventsview.js");
+  const view = new EventsView();
+  const shown = (text) => {
+    const told = { events: [{ seq: 1, kind: "joined", text, time: 1e9, times: 1 }] };
+    view.render({ events: told, now: 1e9 }, new Set(["events"]));
+    return document.querySelector("#events span").textContent;
+  };
+  same([shown("before"), shown("after")], ["before", "after"], "events of a node that counts from 1 again");
+}
+
+Promise.all([sse(), backoff(), json(), words(), events()]).then(() => done(wrong), (error) => done([String(error)]));

@@ -20,7 +20,7 @@ const MARKS = {
 
 export class EventsView {
   constructor() {
-    this.items = new Map(); // by seq
+    this.items = new Map(); // by seq and text: a node that has started anew counts from 1 again
     this.all = false;
     this.button = byId("events-all");
     this.button.addEventListener("click", () => {
@@ -33,10 +33,11 @@ export class EventsView {
     if (!parts.has("events") || model.events === null) return;
     const kept = new Map();
     for (const event of model.events.events) {
-      const item = this.items.get(event.seq) ?? made(event);
+      const key = `${event.seq} ${event.kind} ${event.text}`;
+      const item = this.items.get(key) ?? made(event);
       setText(item.firstChild, clock(event.time, model.now ?? undefined));
       setText(item.lastChild, event.times > 1 ? ` ${event.times} times` : "");
-      kept.set(event.seq, item);
+      kept.set(key, item);
     }
     this.items = kept;
     this.show();
