@@ -41,13 +41,14 @@ async function json() {
 }
 
 async function words() {
-  const { ago, clock, counted, duration, median, size } = await import("/page/format.js");
+  const { ago, begun, clock, counted, duration, median, size } = await import("/page/format.js");
   same([0.0002, 0.0412, 0.9999, 1.24, 12.4, 130, 7200, 400000].map(duration),
     ["0.2 ms", "41 ms", "1.0 s", "1.2 s", "12 s", "2 min", "2 h", "5 days"], "durations");
   same([0, 4.9, 12, 61, 3599, 3600, 90000, 200000].map(ago),
     ["just now", "just now", "10 seconds ago", "1 minute ago", "59 minutes ago", "1 hour ago", "1 day ago", "2 days ago"],
     "how long ago");
   same([counted(1, "byte"), counted(2, "byte"), size(2048)], ["1 byte", "2 bytes", "2.0 KiB"], "counts");
+  same([begun('"é"', 4), begun('"éé', 9)], ['"é"', '"éé…'], "the start of a text");
   same([median([]), median([3, 1, 2])], [null, 2], "the middle");
   same(/^\d\d:\d\d:\d\d$/.test(clock(1e9, 1e9)), true, "the time of today");
   same(clock(1e9, 2e9).length > 12, true, "the time of another day");

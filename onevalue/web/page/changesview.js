@@ -3,7 +3,7 @@
 
 import { Chart, bars, points } from "./charts.js";
 import { byId, element, setAttribute, setText, show } from "./dom.js";
-import { ago, clock, counted, duration, median } from "./format.js";
+import { ago, begun, clock, counted, duration, median } from "./format.js";
 
 const BINS = 48;
 const WINDOW_MIN_S = 600;
@@ -108,12 +108,11 @@ export class ChangesView {
 }
 
 function row(change, now) {
-  const value = change.size > change.start.length ? `${change.start}…` : change.start;
   return element(
     "tr",
     {},
     element("th", { scope: "row", class: "number", text: change.tag.split("-")[0] }),
-    element("td", {}, element("span", { class: "code clipped", text: value })),
+    element("td", {}, element("span", { class: "code clipped", text: begun(change.start, change.size) })),
     element("td", { text: change.origin || "not known" }),
     element("td", { class: "time", text: clock(change.arrived, now) }),
     element("td", { text: SOURCES[change.source] ?? change.source }),

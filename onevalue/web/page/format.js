@@ -48,6 +48,11 @@ export function size(bytes) {
   return bytes < 1024 ? counted(bytes, "byte") : `${(bytes / 1024).toFixed(1)} KiB`;
 }
 
+/** The start of a text that has so many bytes of UTF-8; it shows if that is not all of it. */
+export function begun(start, bytes) {
+  return new TextEncoder().encode(start).length < bytes ? `${start}…` : start;
+}
+
 /** The middle one of some numbers; null of none. */
 export function median(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
