@@ -176,6 +176,11 @@ def test_the_unit_leaves_little_to_the_service() -> None:
     assert float(found[1]) <= SECURITY_MAX, shown
 
 
+def test_the_service_is_tried_for_ever() -> None:
+    """A start that fails takes a second: systemd's own limit of five in ten seconds would end it for good."""
+    assert "\nStartLimitIntervalSec=0\n" in (DIST / "onevalue.service").read_text().partition("[Service]")[0]
+
+
 def test_the_units_are_understood() -> None:
     """Every line of them; only what they start need not be here."""
     shown = analyze("verify", str(DIST / "onevalue.service"), str(DIST / "onevalue.socket")).stderr
