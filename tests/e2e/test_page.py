@@ -70,6 +70,11 @@ async def test_it_shows_the_cluster_as_it_is(house: House, browser: Browser) -> 
     await browser.says("members-summary", "2 alive, 1 failed")
     await nodes[1].kill()
     await browser.says("notices", "Isolated.", 20)
+
+    async def is_spoken() -> bool:
+        return "isolated" in str(browser.script("return document.getElementById('announcer').textContent"))
+
+    await eventually(is_spoken, 10, "who cannot see that is told, too")
     assert browser.complaints() == []
 
 
