@@ -100,6 +100,8 @@ class RecentChanges:
         except RemoteProtocolError:
             return
         before = self._heard.get(name)
+        if before is not None and before.tag != tag and before.at > at:
+            return  # answers are told when all of them are there, and it may have written meanwhile
         since = at - held_s
         if before is not None and before.tag == tag:
             since = min(since, before.since)

@@ -125,6 +125,13 @@ class SpreadingTests(SynchronousTestCase):
         self.changes.keep(["n3"])
         assert self.changes.holds("n2", current) is None
 
+    def test_an_answer_that_is_told_late_is_no_news(self) -> None:
+        """Who has written since it answered holds what it wrote."""
+        current = state(2, origin="n2")
+        self.add(current, 10.3)
+        self.changes.heard("n2", tag(1), 10.1)
+        assert self.changes.holds("n2", current) is True
+
     def test_nonsense_is_not_heard(self) -> None:
         """A payload is anybody's."""
         for nonsense in ("", "7", "-1-0000000000000000", "x" * 1000):
