@@ -71,7 +71,6 @@ class Broadcaster(Service):
         self._membership = membership
         self._writer = writer
         self._somebody_to_ask = somebody_to_ask
-        self._was_learning = False
         self._interval_s = interval_s
         self._rounds = LoopingCall(self._round)
         self._rounds.clock = reactor
@@ -90,7 +89,7 @@ class Broadcaster(Service):
         self._membership.observe_events(lambda events: self._spread.receive_events(events, self._reactor.seconds()))
         self._membership.observe_addresses_tried(self._addresses_tried)
         self._membership.answer_query(EVENT_NAME, self._answer_query)
-        self._was_learning = self._somebody_to_ask
+        self._spread.observe_ready(self._tell_ready)
         if self._somebody_to_ask:
             self.log.info("takes no writes yet: it learns first what the others hold")
         self._spread.start(self._reactor.seconds(), somebody_to_ask=self._somebody_to_ask)
@@ -156,7 +155,6 @@ class Broadcaster(Service):
         except Exception:  # noqa: BLE001  # the node must go on, whatever one turn stumbled over
             self._failed(Failure(), "spreading")
             faultless = False
-        self._tell_if_ready()
         self._arm(self._spread.next_deadline() if faultless else now + FAULT_PAUSE_S)
 
     def _arm(self, deadline: float | None) -> None:
@@ -196,10 +194,8 @@ class Broadcaster(Service):
 
         under_way.addBoth(ended).addErrback(self._failed, "an exchange")
 
-    def _tell_if_ready(self) -> None:
-        if self._was_learning and not self._spread.learning:
-            self._was_learning = False
-            self.log.info("ready for writes: {why}", why=self._spread.ready_because)
+    def _tell_ready(self) -> None:
+        self.log.info("ready for writes: {why}", why=self._spread.ready_because)
 
     def _tell_silent(self, name: str, failure: Failure) -> None:
         if self.running and name not in self._silent:

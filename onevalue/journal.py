@@ -148,6 +148,7 @@ class Journal:
         self._stall_timer: Any = None
         self._close_timer: Any = None
         self._closers: list[Deferred[None]] = []
+        self._trouble_observers: list[Callable[[], None]] = []
         self._stall_observers: list[Callable[[str], None]] = []
         self._retry_s = 0.0  # 0: the last transaction went well
         self._reads = self._failures = 0
@@ -219,6 +220,10 @@ class Journal:
             "history_max": self.history_max,
         }
 
+    def observe_trouble(self, observer: Callable[[], None]) -> None:
+        """See IJournal."""
+        self._trouble_observers.append(observer)
+
     def observe_stall(self, observer: Callable[[str], None]) -> None:
         """See IJournal."""
         self._stall_observers.append(observer)
@@ -271,10 +276,8 @@ class Journal:
         for entry in entries:
             if self.durable is None or self.durable < entry.state:
                 self.durable = entry.state
-        if self.trouble is not None:
-            self._log.info("{path}: the journal works again", path=self._path)
-        self.trouble = None
         self._retry_s = 0.0
+        self._tell_trouble(None)
         return None
 
     def _failed(self, failure: Failure, behind: Behind) -> str:
@@ -286,9 +289,7 @@ class Journal:
         why = journal_file.reason(failure.value)
         remedy = RESTART if isinstance(failure.value, GoneError) else _REPAIR
         trouble = f"{self._path}: {why}. {remedy}"
-        if trouble != self.trouble:
-            self._log.error("The journal cannot write. {trouble}", trouble=trouble)
-        self.trouble = trouble
+        self._tell_trouble(trouble)
         return trouble
 
     def _ended(self, trouble: str | None) -> None:
@@ -316,12 +317,24 @@ class Journal:
     def _stall(self) -> None:
         """The disk has not answered for long: nobody but those under way waits for it any more."""
         self._stalled = True
-        self.trouble = f"{self._path}: {_NO_ANSWER}"
-        self._log.error("The journal cannot write. {trouble}", trouble=self.trouble)
-        self._waiting.fail_all(self.trouble)
-        self._waiters.fail_all(self.trouble)
+        trouble = f"{self._path}: {_NO_ANSWER}"
+        self._tell_trouble(trouble)
+        self._waiting.fail_all(trouble)
+        self._waiters.fail_all(trouble)
         for observer in self._stall_observers:
-            observer(self.trouble)
+            observer(trouble)
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        """This is the trouble now; who observes it, and the log, hear of it if it is another than before."""
+        if trouble == self.trouble:
+            return
+        self.trouble = trouble
+        if trouble is None:
+            self._log.info("{path}: the journal works again", path=self._path)
+        else:
+            self._log.error("The journal cannot write. {trouble}", trouble=trouble)
+        for observer in self._trouble_observers:
+            observer()
 
     def _history_read(self, result: Any) -> Any:
         self._reads -= 1

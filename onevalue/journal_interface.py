@@ -56,6 +56,9 @@ class IJournal(Interface):
     def status() -> Mapping[str, object]:
         """What /v1/status shows: kind (sqlite or none), path, healthy, trouble, durable (a tag), counters, bounds."""
 
+    def observe_trouble(observer: Callable[[], None]) -> None:
+        """`observer` is called after each change of `trouble`. It must not raise."""
+
     def observe_stall(observer: Callable[[str], None]) -> None:
         """`observer` is called with the trouble when a transaction has not ended for STALL_S. It must not raise."""
 
@@ -100,6 +103,9 @@ class NullJournal:
     def status(self) -> Mapping[str, object]:
         """See IJournal."""
         return {"kind": "none", "path": None, "healthy": True, "trouble": None, "durable": None, "history_max": 0}
+
+    def observe_trouble(self, observer: Callable[[], None]) -> None:
+        """No effect."""
 
     def observe_stall(self, observer: Callable[[str], None]) -> None:
         """No effect."""

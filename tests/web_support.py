@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,23 @@ class KeepingJournal(NullJournal):
         """See IJournal."""
         self.durable = max([*states, *([] if self.durable is None else [self.durable])])
         return super().append(states, source)
+
+
+class FailingJournal(NullJournal):
+    """Is in trouble as the test says."""
+
+    def __init__(self) -> None:
+        self._observers: list[Callable[[], None]] = []
+
+    def observe_trouble(self, observer: Callable[[], None]) -> None:
+        """See IJournal."""
+        self._observers.append(observer)
+
+    def fail(self, trouble: str | None) -> None:
+        """This is the trouble now."""
+        self.trouble = trouble
+        for observer in self._observers:
+            observer()
 
 
 class SlowJournal(NullJournal):

@@ -63,7 +63,8 @@ class Spread:
         self._rng = rng
         self._members: Sequence[Member] = ()
         self._contacts = Contacts(name, settings, rng)
-        self._learning = Learning(settings)
+        self._learning = Learning(settings, self._tell_ready)
+        self._ready_observers: list[Callable[[], None]] = []
         self._ties = TieWatch(settings.tie_patience_s)
         self._fetching = Fetching(rng)
         self._confirming = Confirming(rng)
@@ -85,6 +86,10 @@ class Spread:
     def ready_because(self) -> str:
         """Why learning ended, a sentence."""
         return self._learning.ended_because
+
+    def observe_ready(self, observer: Callable[[], None]) -> None:
+        """`observer` is called when learning has ended. It must not raise, and only look."""
+        self._ready_observers.append(observer)
 
     def retry_after_s(self, now: float) -> float:
         """How long a writer should wait for the end of learning, at most; 0 when it has ended."""
@@ -395,6 +400,10 @@ class Spread:
             for contact in self._learning.whom_to_ask(self._idle(), len(self._questions), now):
                 self._want(contact, Source.JOIN)
                 self._questions[contact.name] = None
+
+    def _tell_ready(self) -> None:
+        for observer in self._ready_observers:
+            observer()
 
     def _changed(self, change: Change) -> None:
         self._fetching.holds_now(change.new)

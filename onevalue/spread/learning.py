@@ -12,7 +12,7 @@ lost after it was acknowledged. Learning ends when
 It must not know how members are asked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from onevalue.config import SpreadSettings
 from onevalue.spread.contacts import Contact
@@ -31,10 +31,11 @@ One failure must not hide the member that holds the value: a write here would be
 
 
 class Learning:
-    """Whether this node is still learning, why not, and whom to ask next."""
+    """Whether this node is still learning, why not, and whom to ask next; `ended` is called when it has ended."""
 
-    def __init__(self, settings: SpreadSettings) -> None:
+    def __init__(self, settings: SpreadSettings, ended: Callable[[], None]) -> None:
         self._timeout_s = settings.join_timeout_s
+        self._ended = ended
         self._until: float | None = None
         self._addresses_tried = False
         self._answers: dict[str, int] = {}  # how often each said that it is learning
@@ -115,3 +116,4 @@ class Learning:
         self._answers.clear()
         self._silent.clear()
         self._not_before.clear()
+        self._ended()

@@ -67,7 +67,6 @@ class Lookout:
         self._asking: Deferred[None] | None = None
         self._next_question: IDelayedCall | None = None
         self._next_beat: IDelayedCall | None = None
-        self._was: tuple[bool, str | None] = (context.spread.learning, context.journal.trouble)
         self._kinds = kinds = LiveKinds(context, contact, self._changes, self._happenings)
         self.feed = LiveFeed(
             context.clock,
@@ -87,6 +86,8 @@ class Lookout:
         context.store.observe(self._changed)
         context.membership.observe_members(self._members_changed)
         context.membership.observe_happenings(self._happened)
+        context.spread.observe_ready(self._now_ready)
+        context.journal.observe_trouble(self._disk_changed)
 
     # Somebody looks, or nobody --------------------------------------------------------------------------------------
 
@@ -106,7 +107,6 @@ class Lookout:
 
     def _beat(self) -> None:
         self._next_beat = self._context.clock.callLater(BEAT_INTERVAL_S, self._beat)
-        self._notice()
         self.feed.touch("node", "members")  # of members some things change that nobody is told of: how far, who holds
 
     # What happens ---------------------------------------------------------------------------------------------------
@@ -117,13 +117,11 @@ class Lookout:
         if self.feed.is_open:
             self._survey.want(now)
             self._arm()
-            self._notice()
             self.feed.touch("state", "members", "changes")
 
     def _members_changed(self) -> None:
         if self.feed.is_open:
             self._changes.keep([member.name for member in self._context.membership.members()])
-            self._notice()
             self._arm()
             self.feed.touch("node", "members")
 
@@ -131,18 +129,17 @@ class Lookout:
         self._happenings.add(happening.kind, happening.text, self._context.wall_clock(), happening.name)
         self.feed.touch("events")
 
-    def _notice(self) -> None:
-        """What tells nobody when it changes is an event too, if somebody looks."""
-        (was_learning, had_trouble), now = self._was, self._context.wall_clock()
-        learning, trouble = self._context.spread.learning, self._context.journal.trouble
-        self._was = (learning, trouble)
-        if was_learning and not learning:
-            self._happenings.add("ready", f"this node takes writes: {self._context.spread.ready_because}", now)
-        if trouble != had_trouble:
-            text = "the disk takes writes again" if trouble is None else f"the disk does not take writes: {trouble}"
-            self._happenings.add("disk" if trouble else "recovered", text, now)
-        if (was_learning, had_trouble) != self._was:
-            self.feed.touch("node", "events")
+    def _now_ready(self) -> None:
+        self._happened(Happening("ready", f"this node takes writes: {self._context.spread.ready_because}"))
+        self.feed.touch("node")
+
+    def _disk_changed(self) -> None:
+        trouble = self._context.journal.trouble
+        if trouble is None:
+            self._happened(Happening("recovered", "the disk takes writes again"))
+        else:
+            self._happened(Happening("disk", f"the disk does not take writes: {trouble}"))
+        self.feed.touch("node")
 
     # Who holds what -------------------------------------------------------------------------------------------------
 

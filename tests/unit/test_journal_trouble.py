@@ -75,6 +75,20 @@ class TroubleTests(Filled):
         assert self.journal.contents.state == large(2)[-1]
 
     @inlineCallbacks
+    def test_each_change_of_the_trouble_is_told(self) -> Steps:
+        """Once, when it comes and when it ends."""
+        told: list[bool] = []
+        self.journal.observe_trouble(lambda: told.append(self.journal.trouble is not None))
+        yield self.fill()
+        for _ in range(2):
+            with pytest.raises(JournalError):
+                yield self.journal.append(large(1), Source.SET)
+        yield self.repair()
+        for generation in (1, 200):
+            yield self.journal.append([state(generation)], Source.SET)
+        assert told == [True, False]
+
+    @inlineCallbacks
     def test_learnt_states_are_tried_again_until_they_are_durable(self) -> Steps:
         """The pauses double from RETRY_MIN_S to RETRY_MAX_S; only the newest learnt state is kept meanwhile."""
         yield self.fill()

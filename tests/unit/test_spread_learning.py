@@ -23,6 +23,18 @@ class EndTests(SynchronousTestCase):
         assert node.spread.ready_because
         assert node.spread.next_deadline() is None
 
+    def test_its_end_is_told(self) -> None:
+        """Once, when it is over."""
+        node = Node()
+        told: list[bool] = []
+        node.spread.observe_ready(lambda: told.append(node.spread.learning))
+        node.start()
+        node.meet(member("b"))
+        assert told == []
+        node.answer("b", state(7, 70))
+        node.meet(member("b"), member("c"))
+        assert told == [False]
+
     def test_a_ready_member_ends_it(self) -> None:
         """With its state merged, even from a generation far above what a push may bring."""
         for held in (state(0, 42), state(7, 70), state(2**40, 1), state(PULLED_GENERATION_MAX, 1)):

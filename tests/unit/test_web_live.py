@@ -22,7 +22,7 @@ from onevalue.web.lookout import BEAT_INTERVAL_S, LONG_PAUSE_S, PREAMBLE, answer
 from onevalue.web.survey import ASK_PAUSE_S, ASK_SOON_S
 from tests.fakes import TurnClock, make_member
 from tests.watch_support import LAST_CHUNK, StalledWire, unchunked
-from tests.web_support import WebNode, Wire, logged_errors
+from tests.web_support import FailingJournal, WebNode, Wire, logged_errors
 
 LIVE = b"GET /v1/live HTTP/1.1\r\nHost: n1\r\n\r\n"
 KINDS = ["node", "state", "members", "changes", "events"]
@@ -74,6 +74,10 @@ class LiveTestCase(SynchronousTestCase):
     def of_kind(self, wire: Wire, kind: str) -> list[Any]:
         """Likewise, of one kind."""
         return [found for name, found in self.heard(wire) if name == kind]
+
+    def of_kind_after_head(self, wire: Wire, kind: str) -> list[Any]:
+        """The events of a kind, of a stream from its head on."""
+        return [found for name, found in events(unchunked(wire.take_bytes().partition(b"\r\n\r\n")[2])) if name == kind]
 
 
 class StreamTests(LiveTestCase):
@@ -153,18 +157,25 @@ class StreamTests(LiveTestCase):
         assert "No other member answers" in found["node"]["isolated"]
 
     def test_the_end_of_learning_and_trouble_of_the_disk_are_events(self) -> None:
-        """Noticed while somebody looks."""
+        """With the time when they happened, whether somebody looked or not."""
+        journal = FailingJournal()
+        self.node = WebNode(journal, clock=self.clock)
         self.node.spread.start(self.clock.seconds(), somebody_to_ask=True)
-        wire = self.look()
-        self.settle(BEAT_INTERVAL_S)
+        self.settle(1.0)
         self.node.spread.addresses_tried(self.clock.seconds(), nobody_else=True)
-        self.node.journal.trouble = "the disk is full"
-        self.settle(BEAT_INTERVAL_S)
+        journal.fail("the disk is full")
+        happened = self.node.context.wall_clock()
+        self.settle(60.0)
+        wire = self.node.dial(LIVE)
+        self.settle()
+        [told] = self.of_kind_after_head(wire, "events")
+        assert [event["kind"] for event in told["events"]] == ["started", "ready", "disk"]
+        assert all(abs(event["time"] - happened) < 1.0 for event in told["events"][1:])
+        journal.fail(None)
         self.settle(LONG_PAUSE_S)
         found = dict(self.heard(wire))
-        kinds = [event["kind"] for event in found["events"]["events"]]
-        assert kinds == ["started", "ready", "disk"]
-        assert found["node"]["journal"]["trouble"] == "the disk is full"
+        assert found["events"]["events"][-1]["kind"] == "recovered"
+        assert found["node"]["journal"]["trouble"] is None
 
     def test_a_head_request_does_not_stream(self) -> None:
         """It takes no place."""
@@ -285,10 +296,6 @@ class BoundTests(LiveTestCase):
         assert told["asked"] is False
         self.settle(60.0)
         assert self.node.membership.queries == []
-
-    def of_kind_after_head(self, wire: Wire, kind: str) -> list[Any]:
-        """The events of a kind, of a stream from its head on."""
-        return [found for name, found in events(unchunked(wire.take_bytes().partition(b"\r\n\r\n")[2])) if name == kind]
 
 
 class HoldingTests(LiveTestCase):

@@ -76,6 +76,9 @@ class HandDrivenJournal:
         """Nothing to tell."""
         return {}
 
+    def observe_trouble(self, observer: Callable[[], None]) -> None:
+        """Nobody is told."""
+
     def observe_stall(self, observer: Callable[[str], None]) -> None:
         """It is told when the test says so."""
         self.stall = observer
