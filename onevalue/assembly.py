@@ -15,6 +15,7 @@ from onevalue.broadcaster import Broadcaster, ExchangeStates
 from onevalue.config import GOSSIP_PORT_DEFAULT
 from onevalue.gossip import LEAVE_TIME_MAX_S, GossipService
 from onevalue.inquiries import Keep
+from onevalue.isolation import Isolation
 from onevalue.journal import CLOSE_TIMEOUT_S, IJournal, Peer
 from onevalue.keeper import Keeper
 from onevalue.node import Node, Stop
@@ -76,6 +77,7 @@ class Parts:
     writer: Writer
     broadcaster: Broadcaster
     keeper: Keeper
+    isolation: Isolation
 
 
 def assemble(config: NodeConfig, world: World) -> Parts:
@@ -125,6 +127,7 @@ def assemble(config: NodeConfig, world: World) -> Parts:
             somebody_to_ask=bool(targets),
         ),
         keeper=Keeper(reactor=reactor, store=store, membership=gossip, journal=journal),
+        isolation=Isolation(gossip, spread, expects_others=bool(targets)),
     )
 
 

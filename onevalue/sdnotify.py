@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from onevalue.journal import IJournal
 from onevalue.loglines import shown
 from onevalue.member import count_by_status
-from onevalue.membership import IMembership, Status
+from onevalue.membership import IMembership
 from onevalue.store import Store
 from onevalue.writer import Writer
 
@@ -90,6 +90,7 @@ class Notices(Service):
         writer: knows whether the node takes writes.
         membership: the members.
         journal: knows whether the disk takes them.
+        isolated: why this node is cut off from all others, a sentence; None: it is not.
         monotonic: seconds of CLOCK_MONOTONIC.
     """
 
@@ -105,6 +106,7 @@ class Notices(Service):
         writer: Writer,
         membership: IMembership,
         journal: IJournal,
+        isolated: Callable[[], str | None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._reactor = reactor
@@ -113,6 +115,7 @@ class Notices(Service):
         self._writer = writer
         self._membership = membership
         self._journal = journal
+        self._isolated = isolated
         self._monotonic = monotonic
         self._looking: IDelayedCall | None = None
         self._feeding = LoopingCall(self._feed)
@@ -181,10 +184,9 @@ class Notices(Service):
     def _status(self) -> str:
         """How the node is, on one line, for `systemctl status`."""
         current = self._store.current
-        members = self._membership.members()
         value = shown(current.text[: 4 * VALUE_SHOWN_MAX].decode("utf-8", "replace"))
         value = value if len(value) <= VALUE_SHOWN_MAX else f"{value[: VALUE_SHOWN_MAX - 3]}..."
-        counts = count_by_status(members).items()
+        counts = count_by_status(self._membership.members()).items()
         shown_counts = ", ".join(f"{count} {status.value}" for status, count in counts if count)
         not_ready, trouble = self._writer.not_ready, self._journal.trouble
         parts = [
@@ -193,9 +195,8 @@ class Notices(Service):
             f"holds {value} at generation {current.generation}",
             f"members: {shown_counts}",
         ]
-        others = [m.status for m in members if m.name != self._membership.local_name]
-        if Status.FAILED in others and Status.ALIVE not in others:
-            parts.append("isolated: no other member is alive")
+        if (isolated := self._isolated()) is not None:
+            parts.append(f"isolated: {isolated}")
         return "; ".join(parts)
 
     def _tell(self, *assignments: str) -> bool:

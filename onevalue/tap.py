@@ -133,6 +133,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
             expects_others=bool(parts.targets),
             value_file=None if value_file is None else value_file.status,
             lag=lag.figures,
+            isolated=parts.isolation.why,
         ),
         connections_admitted(process.open_files_max()),
     )
@@ -164,6 +165,7 @@ def _notices(manager: Manager, parts: Parts, world: World) -> Notices:
         writer=parts.writer,
         membership=parts.gossip,
         journal=world.journal,
+        isolated=parts.isolation.why,
     )
 
 

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.config import SpreadSettings
 from onevalue.errors import JournalError
 from onevalue.histogram import Histogram
+from onevalue.isolation import Isolation
 from onevalue.journal import NullJournal
 from onevalue.measured import LagFigures
 from onevalue.signing import Signer
@@ -224,6 +225,7 @@ class WebNode:
             version="1.2.3",
             started_s=990.0,
             lag=lambda: LagFigures(0.001, 0.02, 0, Histogram()),
+            isolated=Isolation(self.membership, self.spread, expects_others=expects_others).why,
             exposure=lambda: ["gossip on 10.0.0.1:7946 is unencrypted"],
             host_names=host_names,
             expects_others=expects_others,

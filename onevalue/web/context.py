@@ -36,6 +36,7 @@ class Context:
         version: of this package.
         started_s: `clock.seconds()` when the node started.
         lag: how late the reactor is.
+        isolated: why this node is cut off from all others, a sentence; None: it is not.
         value_size_max: bytes of JSON of a value that is written here.
         cluster_size: of how many nodes a majority is one; None: nobody has said.
         exposure: one sentence for each thing that is open and unencrypted, as it is now.
@@ -57,6 +58,7 @@ class Context:
     version: str
     started_s: float
     lag: Callable[[], LagFigures]
+    isolated: Callable[[], str | None]
     value_size_max: int = VALUE_SIZE_DEFAULT
     cluster_size: int | None = None
     exposure: Callable[[], Sequence[str]] = tuple

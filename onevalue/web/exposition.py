@@ -127,6 +127,8 @@ def _members(context: Context, figures: EngineFigures) -> Iterator[Metric]:
     suspects = sum(m.suspect for m in members)
     yield _gauge("onevalue_members_suspect", "Members, of those alive, that are under suspicion.", suspects)
     yield _gauge("onevalue_members_lost", "Who failed long ago, and is still dialled.", len(membership.lost()))
+    isolated = context.isolated() is not None
+    yield _gauge("onevalue_isolated", "1: this node hears no other, though there should be some.", isolated)
     contact_s = membership.last_contact_s()
     if contact_s is not None:
         yield _gauge("onevalue_last_contact_seconds", "How long ago any other member was heard.", contact_s)

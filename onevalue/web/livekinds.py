@@ -4,8 +4,6 @@ The value goes as the text of its JSON, not as JSON: a browser would round the l
 when anything is told, nor to whom.
 """
 
-from collections.abc import Sequence
-
 from twisted.internet.task import deferLater
 
 from onevalue.member import Member, Status
@@ -25,9 +23,6 @@ MEMBERS_TOLD_MAX = 400
 
 MEMBERS_PER_TURN = 50
 """Members that are written between two turns of the reactor: some 2 ms."""
-
-ISOLATED_AFTER_S = 10.0
-"""A node with others that has heard none of them for so long is cut off, or they all are gone."""
 
 _TROUBLE = (Status.FAILED, Status.LEAVING)
 
@@ -63,7 +58,7 @@ class LiveKinds:
             "not_ready": context.writer.not_ready,
             "learning": context.spread.learning,
             "last_contact_s": None if last_contact_s is None else round(last_contact_s, 1),
-            "isolated": self._isolated(last_contact_s),
+            "isolated": context.isolated(),
             "health_score": swim.get("health_score") if isinstance(swim, dict) else None,
             "journal": {
                 "kind": journal.status().get("kind"),
@@ -145,39 +140,7 @@ class LiveKinds:
             "holds": holds,
         }
 
-    def _isolated(self, last_contact_s: float | None) -> str | None:
-        membership = self._context.membership
-        others = [member for member in membership.members() if member.name != self._context.name]
-        return isolation(
-            [*others, *membership.lost()],
-            last_contact_s,
-            expects_others=self._context.expects_others,
-            learning=self._context.spread.learning,
-        )
-
 
 def is_ours(member: Member) -> bool:
     """It is one of our nodes, and can say what it holds; a Serf agent holds nothing, and an original does not tell."""
     return HTTP_TAG in member.tags
-
-
-def isolation(
-    others: Sequence[Member], last_contact_s: float | None, *, expects_others: bool, learning: bool
-) -> str | None:
-    """Why a node with these other members, the lost ones too, is cut off, a sentence; None: it is not.
-
-    Args:
-        others: all but this node; those that have left are not missed.
-        last_contact_s: how long ago any of them was heard.
-        expects_others: it was told of others.
-        learning: it is still looking for them.
-    """
-    missed = [member for member in others if member.status is not Status.LEFT]
-    if not missed:
-        unmet = expects_others and not others and not learning
-        return "None of the nodes that this one was told of has answered: it is alone." if unmet else None
-    if not any(member.is_present for member in missed):
-        return "No other member answers: this node is cut off, or all the others are down."
-    if last_contact_s is not None and last_contact_s > ISOLATED_AFTER_S:
-        return f"No other member was heard for {last_contact_s:.0f} s: this node may be cut off."
-    return None

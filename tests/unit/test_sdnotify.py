@@ -132,6 +132,7 @@ class NoticesTests(SynchronousTestCase):
             writer=context.writer,
             membership=context.membership,
             journal=context.journal,
+            isolated=context.isolated,
             monotonic=lambda: 12.5,
         )
         notices.startService()
@@ -193,7 +194,7 @@ class NoticesTests(SynchronousTestCase):
         self.clock.advance(STATUS_LOOK_S)
         [line] = self.systemd.heard()
         assert "ready; own writes are refused: database or disk is full;" in line
-        assert line.endswith("members: 1 alive, 1 failed; isolated: no other member is alive")
+        assert "members: 1 alive, 1 failed; isolated: No other member answers: this node is cut off" in line
 
     def test_the_watchdog_is_fed_at_half_of_its_time(self) -> None:
         """From the start, also while the node learns and while it stops; not by a reactor that stands still."""

@@ -11,13 +11,7 @@ from onevalue.member import Happening, QueryRequest, QueryResult, Status
 from onevalue.store import Source, State
 from onevalue.types import Generation
 from onevalue.web.eventstream import UNSENT_SIZE_MAX
-from onevalue.web.livekinds import (
-    ISOLATED_AFTER_S,
-    MEMBERS_PER_TURN,
-    MEMBERS_TOLD_MAX,
-    VALUE_TOLD_SIZE_MAX,
-    isolation,
-)
+from onevalue.web.livekinds import MEMBERS_PER_TURN, MEMBERS_TOLD_MAX, VALUE_TOLD_SIZE_MAX
 from onevalue.web.lookout import BEAT_INTERVAL_S, LONG_PAUSE_S, PREAMBLE, answer_told
 from onevalue.web.survey import ASK_PAUSE_S, ASK_SOON_S
 from tests.fakes import TurnClock, make_member
@@ -371,29 +365,3 @@ class HoldingTests(LiveTestCase):
         for held in (b"true", b'"x"', b"-1", b"NaN", b"Infinity", b"null"):
             assert answer_told(b'{"tag": "x", "held_s": %b}' % held) == ("x", 0.0)
         assert answer_told(b'{"tag": "x", "held_s": 1.5}') == ("x", 1.5)
-
-
-class IsolationTests(SynchronousTestCase):
-    """When a node says that it is cut off."""
-
-    def why(self, *others: Status, contact_s: float | None = 0.5, expects: bool = True, learning: bool = False) -> str:
-        """The reason, "" for none."""
-        members = [make_member(f"n{number}", status=status) for number, status in enumerate(others)]
-        return isolation(members, contact_s, expects_others=expects, learning=learning) or ""
-
-    def test_a_node_among_others_is_not(self) -> None:
-        """As long as one of them is there, and was heard lately."""
-        assert self.why(Status.ALIVE, Status.FAILED) == ""
-        assert self.why(Status.ALIVE, contact_s=ISOLATED_AFTER_S) == ""
-        assert "11 s" in self.why(Status.ALIVE, contact_s=ISOLATED_AFTER_S + 1)
-
-    def test_a_node_whose_others_have_failed_is(self) -> None:
-        """Those who left are not missed."""
-        assert "cut off" in self.why(Status.FAILED, Status.LEFT)
-        assert self.why(Status.LEFT) == ""
-
-    def test_a_node_that_never_met_anybody_is(self) -> None:
-        """If it was told of somebody, and looks no more before it takes writes."""
-        assert "alone" in self.why(contact_s=None)
-        assert self.why(contact_s=None, learning=True) == ""
-        assert self.why(contact_s=None, expects=False) == ""

@@ -117,6 +117,11 @@ class MetricsTests(SynchronousTestCase):
         assert of(samples, "onevalue_members_suspect") == 1
         assert of(samples, "onevalue_last_contact_seconds") == 0.25
 
+    def test_a_node_that_is_cut_off_says_so(self) -> None:
+        """Also one that has heard nobody since it was started; not one that nobody told of others."""
+        assert of(scrape(WebNode()), "onevalue_isolated") == 0
+        assert of(scrape(WebNode(expects_others=True)), "onevalue_isolated") == 1
+
     def test_the_engine_shows_what_it_has_measured(self) -> None:
         """Packets by kind, queues, health, round trips; each counter in one family only."""
         rtts = Histogram()
