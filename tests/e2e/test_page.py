@@ -137,6 +137,31 @@ async def test_who_was_faster_is_shown_first(house: House, browser: Browser) -> 
 
 
 @ensure_deferred
+async def test_a_write_that_was_left_does_not_touch_the_next(house: House, browser: Browser) -> None:
+    """Its answer comes when the dialog is open again, for another: that stays as it is, and says what has changed."""
+    node = await house.node("n1").start()
+    browser.open(node.url)
+    await browser.says("value", "42")
+    browser.tab_to("edit")
+    browser.press(Keys.ENTER, "7")
+    browser.tab_to("editor-go")
+    browser.press(Keys.ENTER)
+    assert node.process is not None
+    node.process.signal("STOP")
+    browser.press(Keys.ENTER)
+    browser.script("document.getElementById('editor-cancel').click()")
+    assert not browser.shown("editor")
+    browser.tab_to("edit")
+    browser.press(Keys.ENTER, "8")
+    node.process.signal("CONT")
+    await browser.says("value", "7")
+    await browser.says("editor-news", "It is 7 now")
+    assert browser.shown("editor")
+    assert browser.script("return document.getElementById('editor-text').value") == "8"
+    assert browser.complaints() == []
+
+
+@ensure_deferred
 async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: Browser) -> None:
     """Stopped, it is disconnected at once, halted, soon; the page is dim, nothing can be changed, and it comes back."""
     node = await house.node("n1").start()

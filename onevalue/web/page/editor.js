@@ -16,6 +16,7 @@ export class Editor {
     this.next = null; // one that came after it
     this.step = "write"; // then "confirm", and "overtaken" if another change came meanwhile
     this.busy = false;
+    this.opened = 0; // how often: a write may be answered when it has been left, and the dialog is open for another
     this.dialog = byId("editor");
     this.text = byId("editor-text");
     this.go = byId("editor-go");
@@ -41,6 +42,8 @@ export class Editor {
   /** The dialog is open, upon the state that is shown now. */
   async open() {
     const state = this.model.state;
+    this.opened += 1;
+    this.busy = false;
     this.base = state.text === undefined ? null : state;
     setText(byId("editor-problem"), "");
     show(byId("editor-gate"), false);
@@ -169,10 +172,12 @@ export class Editor {
     const given = byId("editor-token").value.trim();
     if (given !== "") this.token.text = given;
     byId("editor-token").value = "";
+    const { opened } = this;
     this.working(true);
     try {
-      await this.put();
+      await this.put(opened);
     } catch (error) {
+      if (opened !== this.opened) return;
       const why =
         error.name === "TimeoutError"
           ? `it has not answered for ${duration(ANSWER_TIME_MAX_MS / 1000)}`
@@ -182,7 +187,7 @@ export class Editor {
         `The node could not be asked (${why}). Whether it was written is open: look before you try again.`,
       );
     }
-    this.working(false);
+    if (opened === this.opened) this.working(false);
   }
 
   working(busy) {
@@ -191,18 +196,20 @@ export class Editor {
     if (this.step === "confirm") setText(this.go, busy ? "Writing" : "Write it");
   }
 
-  async put() {
+  async put(opened) {
     const answer = await fetch("/v1/value", {
       method: "PUT",
       headers: { "Content-Type": "application/json", "If-Match": `"${this.base.tag}"`, ...this.token.headers() },
       body: this.wanted,
       signal: AbortSignal.timeout(ANSWER_TIME_MAX_MS),
     });
-    if (answer.ok) {
+    const problem = answer.ok ? null : await answer.json();
+    if (opened !== this.opened) return;
+    if (problem === null) {
       this.dialog.close();
       return;
     }
-    const { detail } = await answer.json();
+    const { detail } = problem;
     if (answer.status === 412) await this.lost();
     else {
       const gate = answer.status === 401 || answer.status === 403;
