@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from onevalue.errors import RemoteProtocolError
 from onevalue.store import Change, State, generation_of
 from onevalue.types import Generation
+from onevalue.web.states import facts_of
 
 CHANGES_MAX = 120
 """Changes that are kept."""
@@ -79,13 +80,9 @@ class RecentChanges:
         """A change has come; `measured`: somebody looks."""
         state = change.new
         told = {
-            "generation": state.generation,
-            "tag": state.tag,
-            "origin": state.origin,
-            "time": state.time,
+            **facts_of(state),
             "source": change.source.value,
             "arrived": round(wall_time, 3),
-            "size": len(state.text),
             "start": state.text[:VALUE_SHOWN_MAX].decode(errors="ignore"),
         }
         self._ring.append(SeenChange(state.tag, state.generation, told, now, measured))

@@ -13,6 +13,7 @@ from onevalue.web.changes import CHANGES_MAX, RecentChanges
 from onevalue.web.context import Context
 from onevalue.web.freshness import ShownContact
 from onevalue.web.happenings import Happenings
+from onevalue.web.states import facts_of
 from onevalue.web.survey import ASKED_MAX, asks
 
 VALUE_TOLD_SIZE_MAX = 16 * 1024
@@ -73,13 +74,7 @@ class LiveKinds:
     async def state(self) -> dict[str, object]:
         """The state, with the text of its value unless that is large."""
         state = self._context.store.current
-        told: dict[str, object] = {
-            "generation": state.generation,
-            "tag": state.tag,
-            "origin": state.origin,
-            "time": state.time,
-            "size": len(state.text),
-        }
+        told = facts_of(state)
         return {**told, "text": state.text.decode()} if len(state.text) <= VALUE_TOLD_SIZE_MAX else told
 
     async def members(self) -> dict[str, object]:

@@ -15,6 +15,17 @@ def quoted(state: State) -> bytes:
     return f'"{state.tag}"'.encode()
 
 
+def facts_of(state: State) -> dict[str, object]:
+    """What people are told of a state beside its value."""
+    return {
+        "generation": state.generation,
+        "tag": state.tag,
+        "origin": state.origin,
+        "time": state.time,
+        "size": len(state.text),
+    }
+
+
 def state_text(state: State, more: Mapping[str, object] | None = None) -> bytes:
     """The JSON object that clients get of a state, with more members behind its own."""
     head = json.dumps({"generation": state.generation, "origin": state.origin, "time": state.time, "tag": state.tag})
