@@ -171,6 +171,8 @@ class Swim:
         """What people may want to know: members by state, queue lengths, health, counters."""
         statuses = [record.status for record in self.members()]
         members = {status.name.lower(): statuses.count(status) for status in NodeStatus}
+        (packets_in, bytes_in), (packets_out, bytes_out) = self._common.received.totals, self._common.sent.totals
+        traffic = {"packets_in": packets_in, "packets_out": packets_out, "bytes_in": bytes_in, "bytes_out": bytes_out}
         return {
             "members": members,
             "health_score": self.health_score,
@@ -181,7 +183,7 @@ class Swim:
             "streams": len(self._streams),
             "unmerged": self._push_pulls.unmerged,
             "leaving": self._states.leaving,
-            "counters": dict(self.counters),
+            "counters": {**traffic, **self.counters},
         }
 
     # What is pulled out
@@ -231,8 +233,6 @@ class Swim:
         if not self._started:
             return
         now, source = self._at(now), unmapped(source)
-        self.counters["packets_in"] += 1
-        self.counters["bytes_in"] += len(data)
         try:
             plain = self._common.envelope.open_packet(data)
         except (MislabelledError, UndecipherableError) as error:

@@ -6,10 +6,6 @@ from typing import Final
 from onevalue.wire.message_ids import MessageId
 
 COUNTER_NAMES: Final = (
-    "packets_in",
-    "packets_out",
-    "bytes_in",  # of UDP payload, as are bytes_out
-    "bytes_out",
     "malformed",  # messages, packets or streams that mean nothing
     "mislabelled",  # packets or streams with another label than ours, or none
     "undecipherable",  # packets or streams that no key of ours opens, or plain ones where keys are demanded
@@ -58,6 +54,11 @@ class PacketCounts:
         kind = _KINDS.get(first, UNREADABLE) if first is not None else UNREADABLE
         self.packets[kind] += 1
         self.bytes[kind] += size
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """All packets, and all bytes."""
+        return sum(self.packets.values()), sum(self.bytes.values())
 
     def rows(self) -> Iterable[tuple[str, int, int]]:
         """Kind, packets, bytes."""

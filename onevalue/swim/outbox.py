@@ -79,8 +79,6 @@ class Outbox:
             plain = encode_packet(chunk, compress=self._common.settings.compression, crc=crc)
             packet = self._common.envelope.seal_packet(plain)
             self._packets.append((packet, address))
-            self._common.counters["packets_out"] += 1
-            self._common.counters["bytes_out"] += len(packet)
             self._common.sent.count(chunk[0][0], len(packet))
 
 

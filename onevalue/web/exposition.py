@@ -32,7 +32,7 @@ PROBING = {
 }
 """Counters that have a family each."""
 
-OF_THEIR_OWN = (*MALFORMED, *PROBING, "packets_in", "packets_out", "bytes_in", "bytes_out")
+OF_THEIR_OWN = (*MALFORMED, *PROBING)
 """Counters that stand in some family; the others are the events of `onevalue_gossip_events_total`."""
 
 Family = GaugeMetricFamily | CounterMetricFamily

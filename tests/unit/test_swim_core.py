@@ -55,6 +55,24 @@ class PingTests(SynchronousTestCase):
         assert answered == list(range(PINGS_PER_PACKET_MAX))
         assert (bench.swim.counters["pings_refused"], len(bench.swim.members())) == (3, 2)
 
+    def test_packets_count_by_their_first_message(self) -> None:
+        """Also one that nobody can read; the status has the sums, of packets and of bytes."""
+        bench = Bench()
+        ping = encode_packet(
+            [encode_message(Ping(SequenceNumber(4), "a")), encode_message(alive("c"))], compress=False, crc=False
+        )
+        for data in (ping, b"\xff"):
+            bench.swim.receive_datagram(data, STRANGER, bench.now)
+        sent = bench.swim.datagrams_to_send()
+        packets = bench.swim.packets
+        assert {kind: count for kind, count, _ in packets["in"].rows() if count} == {"ping": 1, "unreadable": 1}
+        assert {kind: count for kind, count, _ in packets["out"].rows() if count} == {"ack": len(sent)}
+        counters = bench.swim.status()["counters"]
+        assert isinstance(counters, dict)
+        assert (counters["packets_in"], counters["packets_out"]) == (2, len(sent))
+        assert counters["bytes_out"] == sum(len(data) for data, _ in sent)
+        assert counters["bytes_in"] == len(ping) + 1
+
     def test_a_long_user_message_on_a_stream_is_refused(self) -> None:
         """One of as many bytes as the bound is taken in."""
         bench = Bench()

@@ -129,7 +129,7 @@ class MetricsTests(SynchronousTestCase):
         node = WebNode()
         node.membership.engine_figures = EngineFigures(
             health_score=2,
-            counters={"refutations": 4, "malformed": 5, "push_pulls": 6, "packets_in": 7},
+            counters={"refutations": 4, "malformed": 5, "push_pulls": 6},
             queues={"intents": 1},
             packets=[("in", "ping", 7, 700)],
             round_trips=rtts,
