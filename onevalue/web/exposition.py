@@ -98,7 +98,10 @@ def _value(sources: Sources) -> Iterator[Metric]:
     who = {"name": context.name, "version": context.version}
     yield _rows(GaugeMetricFamily("onevalue_info", "Who this node is.", labels=list(who)), [([*who.values()], 1)])
     yield _gauge("onevalue_value_generation", "The generation of the value that this node holds.", state.generation)
-    yield _gauge("onevalue_value_written_timestamp_seconds", "When it was written, by its origin's clock.", state.time)
+    if state.time:  # nobody knows of the value at the beginning, nor of one that came in the original's way
+        yield _gauge(
+            "onevalue_value_written_timestamp_seconds", "When it was written, by its origin's clock.", state.time
+        )
     yield _gauge("onevalue_value_size_bytes", "The value as canonical JSON.", len(state.text))
     if isinstance(state.value, int | float):
         yield _gauge("onevalue_value_number", "The value, where it is a number; true is 1.", state.value)

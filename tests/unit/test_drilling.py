@@ -175,10 +175,10 @@ class WritesTests(SynchronousTestCase):
 class ProgramTests(SynchronousTestCase):
     """The operator's program."""
 
-    def run_drill(self, drill: Drill) -> tuple[int, str]:
-        """Exit status and output when this is the only drill."""
-        with mock.patch.object(program, "DRILLS", (drill,)), mock.patch("sys.stdout", StringIO()) as output:
-            return program.main([drill.name]), output.getvalue()
+    def run_drill(self, *drills: Drill) -> tuple[int, str]:
+        """Exit status and output when these are the only drills."""
+        with mock.patch.object(program, "DRILLS", drills), mock.patch("sys.stdout", StringIO()) as output:
+            return program.main([drill.name for drill in drills]), output.getvalue()
 
     def test_a_drill_that_does_not_hold_is_status_1(self) -> None:
         """And the fault is told."""
@@ -202,8 +202,12 @@ class ProgramTests(SynchronousTestCase):
         assert "not within 0 s: there are nodes" in output
 
     def test_a_drill_whose_needs_are_not_there_is_skipped(self) -> None:
-        """With the reason; that is no failure."""
-        status, output = self.run_drill(Drill("absent", "nothing", lambda _: None, lambda: "it needs the moon"))
+        """With the reason; that is no failure where others ran, but by itself it shows nothing."""
+        absent = Drill("absent", "nothing", lambda _: None, lambda: "it needs the moon")
+        status, output = self.run_drill(absent)
+        assert status == 1
+        assert "absent: skipped: it needs the moon" in output
+        status, output = self.run_drill(Drill("easy", "nothing", lambda _: None), absent)
         assert status == 0
         assert "absent: skipped: it needs the moon" in output
 

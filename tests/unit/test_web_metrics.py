@@ -64,6 +64,7 @@ def full_node() -> WebNode:
     node.membership.engine_figures = figures_of(serf)
     node.membership.set_members(make_member("n1"), make_member("n2", suspect=True))
     node.membership.contact_s = 0.25
+    node.store.merge(State(Generation(1), 43, "n2", WALL_TIME_S), Source.EVENT)
     node.get("/get")
     return node
 
@@ -82,6 +83,10 @@ class MetricsTests(SynchronousTestCase):
         assert of(samples, "onevalue_info", name="n1", version="1.2.3") == 1
         node.store.merge(State(Generation(4), "blue"), Source.EVENT)
         assert of(scrape(node), "onevalue_value_number") is None
+
+    def test_when_the_value_was_written_is_left_out_where_nobody_knows(self) -> None:
+        """Else it would be decades old."""
+        assert of(scrape(WebNode()), "onevalue_value_written_timestamp_seconds") is None
 
     def test_writes_count_by_how_they_ended(self) -> None:
         """Acknowledged, or refused for a condition."""

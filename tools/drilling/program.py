@@ -19,7 +19,7 @@ INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit status: 0 if all that ran holds, 1 if something does not, 2 for a drill that does not exist."""
+    """The exit status: 0 if all that ran holds, 1 if something does not, or nothing could run, 2 for wrong usage."""
     names = [drill.name for drill in DRILLS]
     parser = argparse.ArgumentParser(prog="drills.py", description=ABOUT)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names)}; or all")
@@ -74,4 +74,7 @@ def _run_all(drills: Sequence[Drill], pace: Pace) -> int:
         print(f"{drill.name}: {verdict} ({time.monotonic() - begun:.0f} s)\n", flush=True)
     for name, verdict in verdicts.items():
         print(f"  {name:11}{verdict}")
+    if "holds" not in verdicts.values():
+        print("\nNothing was shown to hold.")
+        return 1
     return 1 if "DOES NOT HOLD" in verdicts.values() else 0
