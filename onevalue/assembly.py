@@ -140,7 +140,7 @@ def make_node(
     debug: Service | None = None,
     reloading: Service | None = None,
     value_file: Service | None = None,
-    lag: Service | None = None,
+    onlookers: Sequence[Service] = (),
     notices: Notices | None = None,
 ) -> Node:
     """One service of all parts, started and stopped in the order in which nothing is lost.
@@ -153,10 +153,10 @@ def make_node(
         debug: looks on.
         reloading: hears that what can change while the node runs is to be read again.
         value_file: keeps the value in a file.
-        lag: looks on, too.
+        onlookers: see to the process, from when all else runs until all else has stopped.
         notices: tell who has started the node how it is, from when all else runs until all else has stopped.
     """
-    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.gossip, reloading, lag, notices]
+    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.gossip, reloading, *onlookers, notices]
     stops = [
         *([] if notices is None else [Stop(notices.stopping, STOP_TIME_MAX_S)]),
         Stop(parts.writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
@@ -173,7 +173,7 @@ def make_node(
         *([] if value_file is None else [Stop(value_file.stopService, STOP_TIME_MAX_S)]),
         # Last of the parts: until here a write may still be on its way to it.
         Stop(world.journal.close, CLOSE_TIMEOUT_S + STOP_TIME_MAX_S),
-        *([] if lag is None else [Stop(lag.stopService, STOP_TIME_MAX_S)]),
+        *(Stop(each.stopService, STOP_TIME_MAX_S) for each in onlookers),
         # The watchdog is fed until here: a stop that takes its time is no stall.
         *([] if notices is None else [Stop(notices.stopService, STOP_TIME_MAX_S)]),
     ]

@@ -17,10 +17,8 @@ SWITCH_INTERVAL_S = 0.0005
 The reactor has to wait so long after each call of the system, a few times for every packet.
 """
 
-GC_THRESHOLDS = (5_000, 5, 20)
-"""Half a million new objects, not 70,000, before all are looked at for garbage: with thousands of members that takes
-some 50 ms, in which nothing else runs.
-"""
+GC_THRESHOLDS = (5_000, 5, 2**31 - 1)
+"""Young objects are looked at for garbage every few milliseconds' work; all of them never, but by `collector`."""
 
 
 def keep_time(reactor: Any) -> None:

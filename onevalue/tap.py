@@ -18,6 +18,7 @@ from onevalue import __version__, process
 from onevalue.addresses import Placement, host_port
 from onevalue.assembly import Parts, World, assemble, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
+from onevalue.collector import Collector
 from onevalue.debugline import DebugLine
 from onevalue.errors import ConfigError, JournalError
 from onevalue.exchanging import exchange_states, quiet_client
@@ -152,7 +153,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
         debug=debug,
         reloading=reloading,
         value_file=value_file,
-        lag=lag,
+        onlookers=[lag, Collector(reactor)],
         notices=notices,
     )
 

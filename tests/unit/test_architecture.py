@@ -49,7 +49,19 @@ LIBRARIES: dict[str, tuple[str, ...]] = {"wire": ("cryptography", "msgpack"), "s
 IMPURE = ("twisted", "time", "socket", "os", "logging", "random", "threading", "asyncio", "datetime", "secrets", "uuid")
 """What no pure part may import, whatever the lists above become."""
 
-SERVICES = ("web", "gossip", "broadcaster", "keeper", "debugline", "valuefile", "lag", "sdnotify", "rpc", "agent")
+SERVICES = (
+    "web",
+    "gossip",
+    "broadcaster",
+    "keeper",
+    "debugline",
+    "valuefile",
+    "lag",
+    "collector",
+    "sdnotify",
+    "rpc",
+    "agent",
+)
 """They meet in `assembly` and `tap`, and know the store, IMembership and `spread`, never each other."""
 
 
