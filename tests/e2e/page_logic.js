@@ -54,6 +54,35 @@ async function words() {
   same(clock(1e9, 2e9).length > 12, true, "the time of another day");
 }
 
+async function refusals() {
+  const { detailOf, strange } = await import("/page/refusals.js");
+  const told = async (body) => detailOf(new Response(body, { status: 503 }));
+  same([await told('{"detail": "it stops"}'), await told("<html>"), await told("null"), await told('{"detail": 7}')],
+    ["it stops", null, null, null], "what the node says");
+  same([strange({ status: 502 }), strange({ status: 200 })],
+    ["something that is no node answers, with HTTP status 502, bad gateway",
+      "something that is no node answers, with HTTP status 200"], "what is no node");
+}
+
+async function streams() {
+  const { Stream } = await import("/page/stream.js");
+  const answers = [["<html>", 502], ["<html>", 403], ["<html>", 200], ['{"detail": "it stops"}', 503], ['{"detail": "who?"}', 401]];
+  const states = [];
+  const real = window.fetch;
+  for (const [body, status] of answers) {
+    window.fetch = async () => new Response(body, { status, headers: { "Content-Type": "text/html" } });
+    const told = [];
+    const one = new Stream("/v1/live", { headers: () => ({}) }, { event: () => {}, state: (...each) => told.push(each) });
+    await one.connect();
+    clearTimeout(one.timer);
+    states.push(told.at(-1));
+  }
+  window.fetch = real;
+  const other = "something that is no node answers, with HTTP status";
+  same(states, [["lost", `${other} 502, bad gateway`], ["lost", `${other} 403, forbidden`], ["lost", `${other} 200`],
+    ["lost", "it stops"], ["denied", "who?"]], "what a stream says of answers");
+}
+
 async function events() {
   const { EventsView } = await import("/page/eventsview.js");
   const view = new EventsView();
@@ -65,4 +94,4 @@ async function events() {
   same([shown("before"), shown("after")], ["before", "after"], "events of a node that counts from 1 again");
 }
 
-Promise.all([sse(), backoff(), json(), words(), events()]).then(() => done(wrong), (error) => done([String(error)]));
+Promise.all([sse(), backoff(), json(), words(), refusals(), streams(), events()]).then(() => done(wrong), (error) => done([String(error)]));

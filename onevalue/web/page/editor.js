@@ -4,6 +4,7 @@
 import { byId, setText, show } from "./dom.js";
 import { counted, duration } from "./format.js";
 import { faultOf, firstMember, indented } from "./jsontext.js";
+import { detailOf, strange } from "./refusals.js";
 
 const ANSWER_TIME_MAX_MS = 15_000;
 const LOOK_TIME_MS = 800;
@@ -66,8 +67,9 @@ export class Editor {
   async load() {
     try {
       const answer = await fetch("/v1/value", { headers: this.token.headers(), cache: "no-store" });
+      if (!answer.ok) throw new Error((await detailOf(answer)) ?? strange(answer));
       const body = await answer.text();
-      if (!answer.ok) throw new Error(JSON.parse(body).detail);
+      if (faultOf(body) !== null) throw new Error(strange(answer));
       const { origin, tag } = JSON.parse(body);
       this.base = { tag, origin, text: firstMember(body) };
     } catch (error) {
@@ -203,13 +205,13 @@ export class Editor {
       body: this.wanted,
       signal: AbortSignal.timeout(ANSWER_TIME_MAX_MS),
     });
-    const problem = answer.ok ? null : await answer.json();
+    const detail = answer.ok ? null : await detailOf(answer);
     if (opened !== this.opened) return;
-    if (problem === null) {
+    if (answer.ok) {
       this.dialog.close();
       return;
     }
-    const { detail } = problem;
+    if (detail === null) throw new Error(strange(answer)); // a proxy may have sent it on
     if (answer.status === 412) await this.lost();
     else {
       const gate = answer.status === 401 || answer.status === 403;

@@ -2,6 +2,7 @@
 // nothing comes any more; connects again by itself. It must not know what the events mean, nor how a page shows them.
 
 import { pauseMs } from "./backoff.js";
+import { detailOf, strange } from "./refusals.js";
 import { EventReader } from "./sse.js";
 
 export const SILENCE_MAX_MS = 12_000; // the node tells something every 3 s
@@ -57,15 +58,16 @@ export class Stream {
         signal: abort.signal,
         cache: "no-store",
       });
-      if (answer.status === 401 || answer.status === 403) {
-        const problem = await answer.json();
-        if (abort === this.abort) this.stop("denied", problem.detail);
-        return;
-      }
       if (!answer.ok) {
+        const detail = await detailOf(answer);
+        if (detail !== null && (answer.status === 401 || answer.status === 403)) {
+          if (abort === this.abort) this.stop("denied", detail);
+          return;
+        }
         wait = Number(answer.headers.get("Retry-After")) * 1000 || null;
-        throw new Error((await answer.json()).detail);
+        throw new Error(detail ?? strange(answer));
       }
+      if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new Error(strange(answer));
       await this.readAll(answer.body, abort);
     } catch (error) {
       if (abort.signal.aborted) why = String(abort.signal.reason);
