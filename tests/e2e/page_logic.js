@@ -83,6 +83,40 @@ async function streams() {
     ["lost", "it stops"], ["denied", "who?"]], "what a stream says of answers");
 }
 
+async function resting() {
+  const { Stream } = await import("/page/stream.js");
+  const told = [];
+  let heard = () => {};
+  const comes = (word) => new Promise((resolve) => { heard = (each) => each === word && resolve(); });
+  const on = { event: () => {}, state: (word) => { told.push(word); heard(word); } };
+  const turn = (hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  const one = new Stream("/v1/live", { headers: () => ({}) }, on, 50);
+  let live = comes("live");
+  one.start();
+  await live;
+  const rests = comes("connecting");
+  turn(true);
+  await rests;
+  same([one.abort, one.timer, one.resting], [null, null, true], "who rests has nothing open, and tries nothing");
+  live = comes("live");
+  turn(false);
+  await live;
+  same([told, one.failures], [["connecting", "live", "connecting", "connecting", "live"], 0], "a tab that was hidden");
+  turn(true); // it tries nothing any more
+}
+
+async function connections() {
+  const { Model } = await import("/page/model.js");
+  const model = new Model(() => {});
+  const lost = (...words) => words.map((word) => { model.connected(word); return model.connection.lostAt !== null; });
+  same(lost("lost", "connecting", "live", "lost", "connecting", "live"), [false, false, false, true, true, false],
+    "who was live is lost until it is again");
+  same(lost("connecting", "connecting", "lost"), [false, false, true], "who rested is lost when it cannot connect");
+}
+
 async function events() {
   const { EventsView } = await import("/page/eventsview.js");
   const view = new EventsView();
@@ -94,4 +128,4 @@ async function events() {
   same([shown("before"), shown("after")], ["before", "after"], "events of a node that counts from 1 again");
 }
 
-Promise.all([sse(), backoff(), json(), words(), refusals(), streams(), events()]).then(() => done(wrong), (error) => done([String(error)]));
+Promise.all([sse(), backoff(), json(), words(), refusals(), streams(), connections(), events()]).then(resting).then(() => done(wrong), (error) => done([String(error)]));

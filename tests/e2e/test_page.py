@@ -18,6 +18,14 @@ pytestmark = pytest.mark.skipif(
 )
 LOGIC = Path(__file__).with_name("page_logic.js").read_text(encoding="utf-8")
 AXE = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+CONNECTIONS_PER_HOST = 6
+KEEP_TEXTS = """
+    window.texts = [];
+    for (const name of arguments) {
+      const place = document.getElementById(name);
+      new MutationObserver(() => texts.push(place.textContent)).observe(place, { childList: true });
+    }
+"""
 WRITE, READ = "write-token-of-tests", "read-token-of-tests"
 
 
@@ -181,6 +189,25 @@ async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: 
     node.process.signal("CONT")
     await browser.says("badge-text", "Live", 15)
     assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_tabs_that_are_hidden_leave_room_for_the_one_that_is_shown(house: House, browser: Browser) -> None:
+    """A browser has six connections to a host. Who is shown again connects at once, and nobody hears of a loss."""
+    node = await house.node("n1").start()
+    try:
+        tabs = []
+        for _ in range(CONNECTIONS_PER_HOST + 1):
+            tabs.append(browser.open_tab(node.url, hidden_max_ms=100))
+            await browser.says("badge-text", "Live")
+            browser.script(KEEP_TEXTS, "badge-text", "announcer")
+        browser.show_tab(tabs[0])
+        await browser.says("badge-text", "Live")
+        await node.set(7)
+        await browser.says("announcer", "now 7")  # it would come after the news of a loss
+        assert browser.script("return texts") == ["Connecting", "Live", "The value is now 7, written at n1."]
+    finally:
+        browser.close_tabs()
 
 
 @ensure_deferred

@@ -8,6 +8,7 @@ import { detailOf, strange } from "./refusals.js";
 
 const ANSWER_TIME_MAX_MS = 15_000;
 const LOOK_TIME_MS = 800;
+const LOST = "The page is disconnected; wait until it is back.";
 
 export class Editor {
   constructor(model, token) {
@@ -83,9 +84,9 @@ export class Editor {
     const { state } = model;
     if (parts.has("state") && state.tag !== this.base?.tag && this.base !== null && !this.busy) this.overtaken(state);
     this.go.disabled = this.busy || !model.live || (this.step === "write" && this.fault() !== null);
-    if (parts.has("connection") && !model.live)
-      setText(byId("editor-problem"), "The page is disconnected; wait until it is back.");
-    else if (parts.has("connection")) setText(byId("editor-problem"), "");
+    const problem = byId("editor-problem");
+    if (model.connection.lostAt !== null) setText(problem, LOST);
+    else if (problem.textContent === LOST) setText(problem, "");
   }
 
   /** Another change came: before the confirmation it is what will be confirmed; after it, it has to be looked at. */
