@@ -86,6 +86,10 @@ class Browser:
         """The id of the element that has the focus."""
         return str(self.driver.switch_to.active_element.get_attribute("id"))
 
+    def usable(self, name: str) -> bool:
+        """The button with this id does something."""
+        return self.driver.find_element(By.ID, name).get_attribute("aria-disabled") != "true"
+
     def press(self, *keys: str) -> None:
         """Keys go to whatever has the focus."""
         for key in keys:
