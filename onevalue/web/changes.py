@@ -7,6 +7,7 @@ overtaken it. It knows only what it is told, with the time: it must not know who
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from onevalue.errors import RemoteProtocolError
 from onevalue.store import Change, State, generation_of
@@ -22,13 +23,16 @@ VALUE_SHOWN_MAX = 96
 HEARD_MAX = 1000
 """Members of whom it is kept what they said last."""
 
+ORIGIN_TIME_MAX_S = 10.0
+"""So long is awaited since when the origin has had a change: it is asked some five times."""
+
 
 @dataclass(slots=True)
 class SeenChange:
     """A change of the value as this node saw it.
 
     Attributes:
-        tag, generation: of the state that came.
+        tag, generation, origin: of the state that came.
         told: what people read of it: generation, origin, time, source, arrival by the wall clock, start of the value.
         arrived_s: seconds of the reactor.
         measured: somebody looks, so that it will be noticed when all have it.
@@ -37,6 +41,7 @@ class SeenChange:
 
     tag: str
     generation: Generation
+    origin: str
     told: Mapping[str, object]
     arrived_s: float
     measured: bool
@@ -50,7 +55,7 @@ class Heard:
     Attributes:
         tag, generation: of the state that it held.
         at: when it said so, seconds of the reactor.
-        since: when it got that state, as far as it told; too late by a trip.
+        since: when it got that state, as far as it told; too late if it did not say how long.
     """
 
     tag: str
@@ -85,10 +90,8 @@ class RecentChanges:
             "arrived": round(wall_time, 3),
             "start": state.text[:VALUE_SHOWN_MAX].decode(errors="ignore"),
         }
-        self._ring.append(SeenChange(state.tag, state.generation, told, now, measured))
+        self._ring.append(SeenChange(state.tag, state.generation, state.origin, told, now, measured))
         self._since_s = now
-        if measured and state.origin != self._name:
-            self.heard(state.origin, state.tag, now)
 
     def heard(self, name: str, tag: str, at: float, held_s: float = 0.0) -> None:
         """A member said at this time that it has held the state with this tag for so long. No tag, no news."""
@@ -110,38 +113,42 @@ class RecentChanges:
         if name == self._name:
             return True
         heard = self._heard.get(name)
-        if heard is None:
-            return None
-        if heard.holds(current.tag, current.generation):
+        if heard is not None and heard.holds(current.tag, current.generation):
             return True
-        return False if heard.at >= self._since_s else None
+        if heard is not None and heard.at >= self._since_s:
+            return False
+        return True if name == current.origin else None
 
-    def settle(self, present: Collection[str]) -> bool:
-        """Changes that all members in `present` are known to hold have their time; True if one has got it now.
+    def settle(self, present: Collection[str], now: float) -> bool:
+        """Changes that all members in `present` said that they hold have their time; True if one is pending no more.
 
         It is from when the first of them had it, by what they say, until the last had it, or the state that it holds
-        now. A node that is alone has nobody to spread to: it measures nothing.
+        now. If only its origin has not said so, and is not awaited any more, when it began is not known: then it has
+        not been measured. A node that is alone has nobody to spread to: it measures nothing.
         """
-        pending = self._pending()
         others = [name for name in present if name != self._name]
-        if not pending or not others or any(name not in self._heard for name in others):
-            return False
-        heard = [self._heard[name] for name in others]
-        last_since = max(each.since for each in heard)
-        newest = self._ring[-1].tag  # it may have won over another of its generation
-        settled = [
-            seen
-            for seen in pending
-            if all(each.holds(seen.tag, seen.generation) or each.tag == newest for each in heard)
-        ]
-        for seen in settled:
-            first = min([seen.arrived_s, *(each.since for each in heard if each.tag == seen.tag)])
-            seen.spread_s = max(0.0, last_since - first, seen.arrived_s - first)
-        return bool(settled)
+        pending = self._pending() if others else []
+        settled = False
+        for seen in pending:
+            silent = list(islice((name for name in others if not self._said(name, seen)), 2))  # one alone matters
+            if not silent:
+                heard = [self._heard[name] for name in others]
+                first = min([seen.arrived_s, *(each.since for each in heard if each.tag == seen.tag)])
+                seen.spread_s = max(0.0, seen.arrived_s - first, *(each.since - first for each in heard))
+                settled = True
+            elif silent == [seen.origin] and now >= seen.arrived_s + ORIGIN_TIME_MAX_S:
+                seen.measured = False
+                settled = True
+        return settled
+
+    def _said(self, name: str, seen: SeenChange) -> bool:
+        """The member said that it holds this, or the newest change: it may have won over another of its generation."""
+        heard = self._heard.get(name)
+        return heard is not None and (heard.holds(seen.tag, seen.generation) or heard.tag == self._ring[-1].tag)
 
     @property
     def pending(self) -> bool:
-        """Some change is measured, and not known to be everywhere."""
+        """Some change is measured, and it is not known how long it took."""
         return bool(self._pending())
 
     def _pending(self) -> list[SeenChange]:

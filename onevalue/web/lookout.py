@@ -151,6 +151,8 @@ class Lookout:
                 await deferLater(self._context.clock, 0, lambda: None)
             for member in members[start : start + HEARD_PER_TURN]:
                 current = self._context.store.current
+                # An exchange told so, at most a beat ago. The origin counts as a holder anyway, and has to answer: when
+                # it began, no exchange tells.
                 if not self._changes.holds(member.name, current) and spread.holds(member.name):
                     self._changes.heard(member.name, current.tag, self._context.now)
         self._settle()
@@ -162,7 +164,7 @@ class Lookout:
             return
         members = self._context.membership.members()
         present = [member.name for member in members if member.is_present and is_ours(member)]
-        if self._changes.settle(present):
+        if self._changes.settle(present, self._context.now):
             self.feed.touch("changes")
 
     def _arm(self) -> None:
@@ -180,12 +182,15 @@ class Lookout:
         self._asking.addErrback(self._failed).addCallback(self._over)
 
     async def _asked(self) -> None:
-        question = QueryRequest(EVENT_NAME, timeout_s=ASK_TIME_MAX_S)
-        result = await self._context.membership.query(question)
+        membership = self._context.membership
+        result = await membership.query(QueryRequest(EVENT_NAME, timeout_s=ASK_TIME_MAX_S))
         for (sender, payload), at in zip(result.answers, result.times, strict=True):
             told = answer_told(payload)
             if told is not None:
-                self._changes.heard(sender, told[0], at, told[1])
+                tag, held_s = told
+                # Without the trip of the answer a change would seem to come from its origin in no time.
+                trip_s = (membership.rtt_s(membership.local_name, sender) or 0.0) / 2
+                self._changes.heard(sender, tag, at, held_s + trip_s)
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError, LocalProtocolError) is None:

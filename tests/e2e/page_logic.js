@@ -54,6 +54,69 @@ async function words() {
   same(clock(1e9, 2e9).length > 12, true, "the time of another day");
 }
 
+async function refusals() {
+  const { detailOf, strange } = await import("/page/refusals.js");
+  const told = async (body) => detailOf(new Response(body, { status: 503 }));
+  same([await told('{"detail": "it stops"}'), await told("<html>"), await told("null"), await told('{"detail": 7}')],
+    ["it stops", null, null, null], "what the node says");
+  same([strange({ status: 502 }), strange({ status: 200 })],
+    ["something that is no node answers, with HTTP status 502, bad gateway",
+      "something that is no node answers, with HTTP status 200"], "what is no node");
+}
+
+async function streams() {
+  const { Stream } = await import("/page/stream.js");
+  const answers = [["<html>", 502], ["<html>", 403], ["<html>", 200], ['{"detail": "it stops"}', 503], ['{"detail": "who?"}', 401]];
+  const states = [];
+  const real = window.fetch;
+  for (const [body, status] of answers) {
+    window.fetch = async () => new Response(body, { status, headers: { "Content-Type": "text/html" } });
+    const told = [];
+    const one = new Stream("/v1/live", { headers: () => ({}) }, { event: () => {}, state: (...each) => told.push(each) });
+    await one.connect();
+    clearTimeout(one.timer);
+    states.push(told.at(-1));
+  }
+  window.fetch = real;
+  const other = "something that is no node answers, with HTTP status";
+  same(states, [["lost", `${other} 502, bad gateway`], ["lost", `${other} 403, forbidden`], ["lost", `${other} 200`],
+    ["lost", "it stops"], ["denied", "who?"]], "what a stream says of answers");
+}
+
+async function resting() {
+  const { Stream } = await import("/page/stream.js");
+  const told = [];
+  let heard = () => {};
+  const comes = (word) => new Promise((resolve) => { heard = (each) => each === word && resolve(); });
+  const on = { event: () => {}, state: (word) => { told.push(word); heard(word); } };
+  const turn = (hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  const one = new Stream("/v1/live", { headers: () => ({}) }, on, 50);
+  let live = comes("live");
+  one.start();
+  await live;
+  const rests = comes("connecting");
+  turn(true);
+  await rests;
+  same([one.abort, one.timer, one.resting], [null, null, true], "who rests has nothing open, and tries nothing");
+  live = comes("live");
+  turn(false);
+  await live;
+  same([told, one.failures], [["connecting", "live", "connecting", "connecting", "live"], 0], "a tab that was hidden");
+  turn(true); // it tries nothing any more
+}
+
+async function connections() {
+  const { Model } = await import("/page/model.js");
+  const model = new Model(() => {});
+  const lost = (...words) => words.map((word) => { model.connected(word); return model.connection.lostAt !== null; });
+  same(lost("lost", "connecting", "live", "lost", "connecting", "live"), [false, false, false, true, true, false],
+    "who was live is lost until it is again");
+  same(lost("connecting", "connecting", "lost"), [false, false, true], "who rested is lost when it cannot connect");
+}
+
 async function events() {
   const { EventsView } = await import("/page/eventsview.js");
   const view = new EventsView();
@@ -65,4 +128,4 @@ async function events() {
   same([shown("before"), shown("after")], ["before", "after"], "events of a node that counts from 1 again");
 }
 
-Promise.all([sse(), backoff(), json(), words(), events()]).then(() => done(wrong), (error) => done([String(error)]));
+Promise.all([sse(), backoff(), json(), words(), refusals(), streams(), connections(), events()]).then(resting).then(() => done(wrong), (error) => done([String(error)]));

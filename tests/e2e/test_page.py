@@ -18,6 +18,14 @@ pytestmark = pytest.mark.skipif(
 )
 LOGIC = Path(__file__).with_name("page_logic.js").read_text(encoding="utf-8")
 AXE = (files("axe_core_python") / "axe.min.js").read_text(encoding="utf-8")
+CONNECTIONS_PER_HOST = 6
+KEEP_TEXTS = """
+    window.texts = [];
+    for (const name of arguments) {
+      const place = document.getElementById(name);
+      new MutationObserver(() => texts.push(place.textContent)).observe(place, { childList: true });
+    }
+"""
 WRITE, READ = "write-token-of-tests", "read-token-of-tests"
 
 
@@ -127,10 +135,9 @@ async def test_who_was_faster_is_shown_first(house: House, browser: Browser) -> 
     assert (browser.text("editor-old"), await node.get()) == ("99", "99")
 
     async def may_go_on() -> bool:
-        return bool(browser.script("return !document.getElementById('editor-go').disabled"))
+        return browser.usable("editor-go")
 
     await eventually(may_go_on, 5, "it may be written over")
-    browser.tab_to("editor-go")
     browser.press(Keys.ENTER)
     await node.holds(7)
     assert browser.complaints() == []
@@ -162,6 +169,70 @@ async def test_a_write_that_was_left_does_not_touch_the_next(house: House, brows
 
 
 @ensure_deferred
+async def test_the_focus_stays_on_a_button_that_waits(house: House, browser: Browser) -> None:
+    """While the node is silent: nothing has to be looked for with the tabulator when it speaks again."""
+    node = await house.node("n1").start()
+    browser.open(node.url)
+    await browser.says("value", "42")
+    browser.tab_to("edit")
+    browser.press(Keys.ENTER, "7")
+    browser.tab_to("editor-go")
+    browser.press(Keys.ENTER)
+    assert node.process is not None
+    node.process.signal("STOP")
+    browser.press(Keys.ENTER)
+    assert (browser.text("editor-go"), browser.usable("editor-go")) == ("Writing", False)
+    browser.press(Keys.ENTER)  # is no second write
+    assert browser.focused() == "editor-go"
+    node.process.signal("CONT")
+    await browser.says("value", "7")
+    assert (browser.focused(), await node.get()) == ("edit", "7")
+    await node.stop()
+    await browser.says("badge-text", "Disconnected")
+    assert (browser.focused(), browser.usable("edit")) == ("edit", False)
+    browser.press(Keys.ENTER)
+    assert not browser.shown("editor")
+    assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_why_a_value_could_not_be_fetched_is_said_in_each_step(house: House, browser: Browser) -> None:
+    """Where the person is, as an alert, each time it is tried; nothing is written over what was not seen."""
+    node = await house.node("n1").start()
+    browser.open(node.url)
+    await node.call("PUT", "/v1/value", json="x" * 20_000)
+    await browser.says("value", "19.5 KiB")
+    browser.script("window.node = fetch; fetch = async () => new Response('<html>', { status: 502 })")
+    browser.tab_to("edit")
+    browser.press(Keys.ENTER)
+    await browser.says("editor-problem", "could not be fetched: something that is no node answers")
+    assert browser.focused() == "editor-text"
+    browser.script("fetch = window.node")
+    browser.press(Keys.ESCAPE)
+    await node.set(42)
+    await browser.says("value", "42")
+    browser.press(Keys.ENTER, "7")
+    browser.tab_to("editor-go")
+    browser.press(Keys.ENTER)
+    await node.call("PUT", "/v1/value", json="y" * 20_000)
+    await browser.says("editor-go", "Show the new value")
+    browser.script(KEEP_TEXTS, "editor-problem")
+    browser.script("fetch = async () => new Response('<html>', { status: 502 })")
+    for _ in range(2):
+        browser.press(Keys.ENTER)
+        await browser.says("editor-problem", "HTTP status 502, bad gateway")
+        assert (browser.focused(), browser.text("editor-go")) == ("editor-go", "Show the new value")
+    assert len(browser.script("return texts")) == 3  # the second was preceded by nothing, so that it is heard
+    browser.script("fetch = window.node")
+    browser.press(Keys.ENTER)
+    await browser.says("editor-old", "yyy")
+    assert browser.text("editor-problem") == ""
+    assert browser.focused() == "editor-go"
+    assert browser.script("return document.getElementById('editor-problem').role") == "alert"
+    assert browser.complaints() == []
+
+
+@ensure_deferred
 async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: Browser) -> None:
     """Stopped, it is disconnected at once, halted, soon; the page is dim, nothing can be changed, and it comes back."""
     node = await house.node("n1").start()
@@ -170,7 +241,7 @@ async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: 
     await node.stop()
     await browser.says("badge-text", "Disconnected")
     await browser.says("notices", "as it was")
-    assert browser.script("return document.getElementById('edit').disabled")
+    assert not browser.usable("edit")
     assert "Disconnected" in browser.driver.title
     await node.start()
     await browser.says("badge-text", "Live", 15)
@@ -181,6 +252,25 @@ async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: 
     node.process.signal("CONT")
     await browser.says("badge-text", "Live", 15)
     assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_tabs_that_are_hidden_leave_room_for_the_one_that_is_shown(house: House, browser: Browser) -> None:
+    """A browser has six connections to a host. Who is shown again connects at once, and nobody hears of a loss."""
+    node = await house.node("n1").start()
+    try:
+        tabs = []
+        for _ in range(CONNECTIONS_PER_HOST + 1):
+            tabs.append(browser.open_tab(node.url, hidden_max_ms=100))
+            await browser.says("badge-text", "Live")
+            browser.script(KEEP_TEXTS, "badge-text", "announcer")
+        browser.show_tab(tabs[0])
+        await browser.says("badge-text", "Live")
+        await node.set(7)
+        await browser.says("announcer", "now 7")  # it would come after the news of a loss
+        assert browser.script("return texts") == ["Connecting", "Live", "The value is now 7, written at n1."]
+    finally:
+        browser.close_tabs()
 
 
 @ensure_deferred

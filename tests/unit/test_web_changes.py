@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.store import Change, Source, State
 from onevalue.types import Generation
-from onevalue.web.changes import CHANGES_MAX, HEARD_MAX, VALUE_SHOWN_MAX, RecentChanges
+from onevalue.web.changes import CHANGES_MAX, HEARD_MAX, ORIGIN_TIME_MAX_S, VALUE_SHOWN_MAX, RecentChanges
 from onevalue.web.happenings import HAPPENINGS_MAX, TEXT_SHOWN_MAX, Happenings
 from onevalue.web.survey import ASK_INTERVAL_S, ASK_PAUSE_S, ASK_SOON_S, ASKED_MAX, Survey
 
@@ -31,6 +31,10 @@ class SpreadingTests(SynchronousTestCase):
         """A change came now."""
         self.changes.add(Change(state(new.generation - 1), new, Source.EVENT), now, 1000.0 + now, measured=measured)
 
+    def settle(self, present: tuple[str, ...], now: float = 13.0) -> bool:
+        """Some change is pending no more, with these present."""
+        return self.changes.settle(present, now)
+
     def spread(self) -> list[object]:
         """What is told of each change, the oldest first."""
         return [each["spread_s"] for each in self.changes.told()]
@@ -40,20 +44,20 @@ class SpreadingTests(SynchronousTestCase):
         first = state(1)
         self.add(first, 10.0)
         self.changes.heard("n2", first.tag, 10.5, 0.45)
-        assert not self.changes.settle(ALL)
+        assert not self.settle(ALL)
         assert self.changes.pending
         self.changes.heard("n3", first.tag, 10.6, 0.35)
-        assert self.changes.settle(ALL)
+        assert self.settle(ALL)
         assert self.spread() == [0.25]
         assert not self.changes.pending
-        assert not self.changes.settle(ALL)
+        assert not self.settle(ALL)
 
     def test_who_does_not_say_how_long_has_had_it_since_it_spoke(self) -> None:
         """An upper bound; a later answer does not make it longer."""
         self.add(state(1), 10.0)
         for at in (10.5, 12.5):
             self.changes.heard("n2", state(1).tag, at)
-        self.changes.settle(("n1", "n2"))
+        self.settle(("n1", "n2"))
         assert self.spread() == [0.5]
 
     def test_a_later_state_counts_for_those_before(self) -> None:
@@ -61,10 +65,10 @@ class SpreadingTests(SynchronousTestCase):
         self.add(state(1), 10.0)
         self.add(state(2), 11.0)
         self.changes.heard("n2", tag(2, "f"), 11.5, 0.25)
-        self.changes.settle(("n1", "n2"))
+        self.settle(("n1", "n2"))
         assert self.spread() == [1.25, None]
         self.changes.heard("n2", tag(3), 12.0)
-        self.changes.settle(("n1", "n2"))
+        self.settle(("n1", "n2"))
         assert self.spread() == [1.25, 1.0]
 
     def test_one_that_lost_is_everywhere_with_the_one_that_won(self) -> None:
@@ -72,30 +76,53 @@ class SpreadingTests(SynchronousTestCase):
         self.add(state(1, 7), 10.0)
         self.add(state(1, 8), 11.0)
         self.changes.heard("n2", state(1, 8).tag, 11.5)
-        self.changes.settle(("n1", "n2"))
+        self.settle(("n1", "n2"))
         assert self.spread() == [1.5, 0.5]
         assert not self.changes.pending
 
-    def test_the_origin_holds_what_it_wrote(self) -> None:
-        """Nobody needs to ask it."""
+    def test_the_origin_holds_what_it_wrote_and_is_asked_since_when(self) -> None:
+        """That the change arrived here does not tell how long it had been there."""
+        written = state(1, origin="n2")
+        self.add(written, 10.0)
+        assert self.changes.holds("n2", written) is True
+        assert not self.settle(("n1", "n2"))
+        assert self.changes.pending
+        self.changes.heard("n2", written.tag, 10.5, 0.75)
+        assert self.settle(("n1", "n2"))
+        assert self.spread() == [0.25]
+
+    def test_an_origin_that_does_not_answer_is_not_awaited_for_ever(self) -> None:
+        """Nobody knows then when it began: it is not measured, as it is told; one that others lack is still pending."""
         self.add(state(1, origin="n2"), 10.0)
-        assert self.changes.settle(("n1", "n2"))
-        assert self.spread() == [0.0]
+        self.changes.heard("n3", state(1, origin="n2").tag, 10.5, 0.4)
+        end = 10.0 + ORIGIN_TIME_MAX_S
+        assert not self.settle(ALL, end - 0.1)
+        assert not self.settle((*ALL, "n4"), end)
+        assert self.settle(ALL, end)
+        assert not self.changes.pending
+        assert [(each["spread_s"], each["measured"]) for each in self.changes.told()] == [(None, False)]
+
+    def test_an_origin_that_lost_what_it_wrote_does_not_hold_it(self) -> None:
+        """It says so: it had no journal."""
+        written = state(1, origin="n2")
+        self.add(written, 10.0)
+        self.changes.heard("n2", tag(0), 10.5)
+        assert self.changes.holds("n2", written) is False
 
     def test_it_begins_where_the_change_was_first(self) -> None:
         """As that member says; this node may be the last to get it."""
         self.add(state(1, origin="n2"), 10.0)
         self.changes.heard("n2", state(1).tag, 10.5, 0.75)
         self.changes.heard("n3", state(1).tag, 10.5, 0.6)
-        self.changes.settle(ALL)
+        self.settle(ALL)
         assert self.spread() == [0.25]
 
     def test_who_has_failed_is_not_waited_for(self) -> None:
         """Those present count, as they are when it is settled."""
         self.add(state(1), 10.0)
         self.changes.heard("n2", state(1).tag, 10.1)
-        assert not self.changes.settle(ALL)
-        assert self.changes.settle(("n1", "n2"))
+        assert not self.settle(ALL)
+        assert self.settle(("n1", "n2"))
 
     def test_what_nobody_watched_is_not_measured(self) -> None:
         """Nor what was pending when the last page closed: it would seem to have taken until the next one."""
@@ -103,13 +130,13 @@ class SpreadingTests(SynchronousTestCase):
         self.add(state(2), 11.0)
         self.changes.stop_measuring()
         self.changes.heard("n2", state(2).tag, 500.0)
-        assert not self.changes.settle(("n1", "n2"))
+        assert not self.settle(("n1", "n2"))
         assert [(each["spread_s"], each["measured"]) for each in self.changes.told()] == [(None, False)] * 2
 
     def test_a_node_that_is_alone_measures_nothing(self) -> None:
         """There is nobody to spread to."""
         self.add(state(1), 10.0)
-        assert not self.changes.settle(("n1",))
+        assert not self.settle(("n1",))
 
     def test_it_is_known_who_holds_the_state_and_who_said_no(self) -> None:
         """An older answer than the state says nothing of it."""

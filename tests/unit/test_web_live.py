@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -326,6 +327,23 @@ class HoldingTests(LiveTestCase):
         assert found["members"]["holding"] == {"yes": 3, "no": 0, "unknown": 0}
         assert found["changes"]["changes"][-1]["spread_s"] is not None
         assert list(dict.fromkeys(self.asked)) == ["onevalue"]
+
+    def test_between_two_nodes_it_took_from_the_origin_to_here(self) -> None:
+        """As the origin says; until it does, it holds what it wrote, and the time is not known."""
+        self.node.membership.set_members(*(make_member(name, http="http:8080") for name in ("n1", "n2")))
+        wire = self.look()
+        self.settle(ASK_PAUSE_S + 1)
+        state = self.change(7, "n2")
+        self.settle(LONG_PAUSE_S)
+        found = dict(self.heard(wire))
+        assert found["members"]["holding"] == {"yes": 2, "no": 0, "unknown": 0}
+        assert found["changes"]["changes"][-1]["spread_s"] is None
+        asked_again_after_s = LONG_PAUSE_S + ASK_PAUSE_S
+        self.answers(n2=(state.tag, 0.2 + asked_again_after_s))
+        self.node.membership.round_trips["n1", "n2"] = 0.1  # of which the answer takes half
+        self.settle(ASK_PAUSE_S)
+        self.settle(LONG_PAUSE_S)
+        assert self.of_kind(wire, "changes")[-1]["changes"][-1]["spread_s"] == pytest.approx(0.25, abs=0.01)
 
     def test_who_lacks_it_is_shown_and_asked_again(self) -> None:
         """After the pause; of who does not answer it is not known."""

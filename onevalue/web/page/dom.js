@@ -41,3 +41,11 @@ export function setAttribute(node, name, value) {
   if (value === null) node.removeAttribute(name);
   else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
+
+/** The button can be used, or not: it is not disabled then, which would take the focus away. Who hears it looks. */
+export function enable(button, usable) {
+  setAttribute(button, "aria-disabled", usable ? null : "true");
+}
+
+/** It can be used. */
+export const enabled = (button) => button.getAttribute("aria-disabled") !== "true";

@@ -1,12 +1,14 @@
 // The dialog that changes the value: written, confirmed with the old one beside it, and made only upon the state that
 // was seen; if another was faster, that one is shown, and the person decides. It must not know how the value is shown.
 
-import { byId, setText, show } from "./dom.js";
+import { byId, enable, setText, show } from "./dom.js";
 import { counted, duration } from "./format.js";
 import { faultOf, firstMember, indented } from "./jsontext.js";
+import { detailOf, strange } from "./refusals.js";
 
 const ANSWER_TIME_MAX_MS = 15_000;
 const LOOK_TIME_MS = 800;
+const LOST = "The page is disconnected; wait until it is back.";
 
 export class Editor {
   constructor(model, token) {
@@ -16,12 +18,14 @@ export class Editor {
     this.next = null; // one that came after it
     this.step = "write"; // then "confirm", and "overtaken" if another change came meanwhile
     this.busy = false;
+    this.looking = false; // the new value has been asked for, or is there since a moment
     this.opened = 0; // how often: a write may be answered when it has been left, and the dialog is open for another
     this.dialog = byId("editor");
     this.text = byId("editor-text");
     this.go = byId("editor-go");
     byId("editor-form").addEventListener("submit", (event) => {
       event.preventDefault();
+      if (!this.ready) return;
       if (this.step === "write") this.confirm();
       else if (this.step === "confirm") this.write();
       else this.look();
@@ -43,16 +47,18 @@ export class Editor {
   async open() {
     const state = this.model.state;
     this.opened += 1;
-    this.busy = false;
+    this.busy = this.looking = false;
     this.base = state.text === undefined ? null : state;
-    setText(byId("editor-problem"), "");
     show(byId("editor-gate"), false);
     this.as_("json");
     this.text.value = "";
     this.dialog.showModal();
     this.enter("write");
-    if (this.base === null) await this.load();
-    if (this.base === null) return;
+    if (this.base === null) {
+      const found = await this.load();
+      if (found === null) return;
+      this.base = found;
+    }
     this.text.value = this.base.text.length > 60 ? indented(this.base.text) : this.base.text;
     this.text.select();
     this.judge();
@@ -62,17 +68,26 @@ export class Editor {
     for (const radio of byId("editor-form").elements["editor-as"]) radio.checked = radio.value === kind;
   }
 
-  /** A value that is too large for the stream, or the one that was faster: as it is now. */
+  /** A value that is too large for the stream, as it is now; null: the person has left, or is told why. */
   async load() {
+    const { opened } = this;
     try {
       const answer = await fetch("/v1/value", { headers: this.token.headers(), cache: "no-store" });
+      if (!answer.ok) throw new Error((await detailOf(answer)) ?? strange(answer));
       const body = await answer.text();
-      if (!answer.ok) throw new Error(JSON.parse(body).detail);
+      if (faultOf(body) !== null) throw new Error(strange(answer));
       const { origin, tag } = JSON.parse(body);
-      this.base = { tag, origin, text: firstMember(body) };
+      return opened === this.opened ? { tag, origin, text: firstMember(body) } : null;
     } catch (error) {
-      setText(byId("editor-fault"), `The value could not be fetched: ${error.message}.`);
+      if (opened === this.opened) setText(byId("editor-problem"), `The value could not be fetched: ${error.message}.`);
+      return null;
     }
+  }
+
+  /** The button does what it says. */
+  get ready() {
+    if (this.busy || this.looking || !this.model.live) return false;
+    return this.step !== "write" || this.fault() === null;
   }
 
   /** While it is open, it says what changes meanwhile. */
@@ -80,10 +95,10 @@ export class Editor {
     if (!this.dialog.open) return;
     const { state } = model;
     if (parts.has("state") && state.tag !== this.base?.tag && this.base !== null && !this.busy) this.overtaken(state);
-    this.go.disabled = this.busy || !model.live || (this.step === "write" && this.fault() !== null);
-    if (parts.has("connection") && !model.live)
-      setText(byId("editor-problem"), "The page is disconnected; wait until it is back.");
-    else if (parts.has("connection")) setText(byId("editor-problem"), "");
+    enable(this.go, this.ready);
+    const problem = byId("editor-problem");
+    if (model.connection.lostAt !== null) setText(problem, LOST);
+    else if (problem.textContent === LOST) setText(problem, "");
   }
 
   /** Another change came: before the confirmation it is what will be confirmed; after it, it has to be looked at. */
@@ -94,24 +109,34 @@ export class Editor {
     show(byId("editor-news"), true);
     this.next = state.text === undefined ? null : state;
     if (this.step === "write") this.base = this.next ?? this.base;
-    else {
-      this.step = "overtaken";
-      setText(byId("editor-old-heading"), "What you saw");
-      setText(this.go, "Show the new value");
-    }
+    else this.outdated();
+  }
+
+  /** What was seen is old: before anything is written, the newest has to be looked at. */
+  outdated() {
+    this.step = "overtaken";
+    setText(byId("editor-old-heading"), "What you saw");
+    setText(this.go, "Show the new value");
   }
 
   /** The newest value stands where the old one stood, and has to be confirmed anew. */
   async look() {
-    if (this.next === null) await this.load();
-    else this.base = this.next;
     setText(byId("editor-problem"), "");
+    this.wait(true);
+    const found = this.next ?? (await this.load());
+    if (found === null || this.step !== "overtaken") {
+      this.wait(false);
+      return;
+    }
+    this.base = found;
     this.enter("confirm");
     setText(byId("editor-heading"), "Write over the new value?");
-    this.go.disabled = true; // for a moment: who clicked twice has not looked
-    setTimeout(() => {
-      this.go.disabled = this.busy || !this.model.live;
-    }, LOOK_TIME_MS);
+    setTimeout(() => this.wait(false), LOOK_TIME_MS); // who clicked twice has not looked
+  }
+
+  wait(looking) {
+    this.looking = looking;
+    enable(this.go, this.ready);
   }
 
   fault() {
@@ -128,7 +153,7 @@ export class Editor {
       bare ? `This is not JSON. To write the text “${typed}”, choose “Text”.` : (fault ?? ""),
     );
     this.text.setAttribute("aria-invalid", String(fault !== null && this.text.value !== ""));
-    this.go.disabled = fault !== null || !this.model.live;
+    enable(this.go, this.ready);
   }
 
   /** The JSON to be written, as it was typed. */
@@ -138,6 +163,7 @@ export class Editor {
 
   enter(step) {
     this.step = step;
+    setText(byId("editor-problem"), "");
     show(byId("editor-write"), step === "write");
     show(byId("editor-confirm"), step === "confirm");
     show(byId("editor-back"), step === "confirm");
@@ -158,17 +184,16 @@ export class Editor {
       byId("editor-reach"),
       `It replaces the value on ${totals.alive > 1 ? `all ${counted(totals.alive, "member")}` : "this node"}.`,
     );
-    this.go.disabled = !this.model.live;
+    enable(this.go, this.ready);
   }
 
   confirm() {
-    if (this.fault() !== null) return;
     this.enter("confirm");
     this.go.focus();
   }
 
   async write() {
-    if (this.busy) return;
+    setText(byId("editor-problem"), ""); // what is said anew is heard anew
     const given = byId("editor-token").value.trim();
     if (given !== "") this.token.text = given;
     byId("editor-token").value = "";
@@ -192,7 +217,7 @@ export class Editor {
 
   working(busy) {
     this.busy = busy;
-    this.go.disabled = busy || !this.model.live;
+    enable(this.go, this.ready);
     if (this.step === "confirm") setText(this.go, busy ? "Writing" : "Write it");
   }
 
@@ -203,14 +228,14 @@ export class Editor {
       body: this.wanted,
       signal: AbortSignal.timeout(ANSWER_TIME_MAX_MS),
     });
-    const problem = answer.ok ? null : await answer.json();
+    const detail = answer.ok ? null : await detailOf(answer);
     if (opened !== this.opened) return;
-    if (problem === null) {
+    if (answer.ok) {
       this.dialog.close();
       return;
     }
-    const { detail } = problem;
-    if (answer.status === 412) await this.lost();
+    if (detail === null) throw new Error(strange(answer)); // a proxy may have sent it on
+    if (answer.status === 412) this.lost();
     else {
       const gate = answer.status === 401 || answer.status === 403;
       show(byId("editor-gate"), gate);
@@ -219,12 +244,11 @@ export class Editor {
     }
   }
 
-  /** Another write was faster. */
-  async lost() {
-    this.step = "confirm";
-    await this.load();
-    if (this.base !== null) this.overtaken(this.base);
-    this.next = this.base;
+  /** Another write was faster: the stream tells of it, or has done so meanwhile. */
+  lost() {
+    this.next = null;
+    if (this.step === "confirm") this.outdated();
+    if (this.model.state.tag !== this.base.tag) this.overtaken(this.model.state);
     setText(byId("editor-problem"), "It was not written: another change was faster.");
   }
 }

@@ -14,6 +14,7 @@ export class Model {
     this.events = null;
     this.connection = { word: "connecting", detail: "", lostAt: null };
     this.clockAt = null; // performance.now() when the node told its time
+    this.liveUntil = null; // likewise when what is shown was last what the node says
   }
 
   /** The node told this. Kinds that this page does not know are for newer ones. */
@@ -27,7 +28,9 @@ export class Model {
   /** The connection is of this kind now. */
   connected(word, detail = "") {
     const before = this.connection;
-    const lostAt = word === "live" ? null : (before.lostAt ?? (before.word === "live" ? performance.now() : null));
+    if (before.word === "live") this.liveUntil = performance.now();
+    // A page that rested is not lost while it connects; if that fails, it has been out of date since it rested.
+    const lostAt = word === "live" ? null : (before.lostAt ?? (word === "lost" ? this.liveUntil : null));
     const kept = word === "connecting" ? before.detail : detail;
     this.connection = { word, detail: word === "live" ? "" : kept, lostAt };
     this.changed("connection");

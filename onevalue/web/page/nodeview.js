@@ -78,7 +78,7 @@ function kept({ kind, durable, trouble }) {
 
 function titleOf({ connection, node, state }) {
   const name = node?.name ?? "OneValue";
-  if (connection.word !== "live") return connection.lostAt === null ? "OneValue" : `Disconnected · ${name}`;
+  if (connection.word !== "live") return connection.lostAt === null ? name : `Disconnected · ${name}`;
   const text = state?.text ?? "";
   const value = text.length > TITLE_VALUE_MAX ? `${text.slice(0, TITLE_VALUE_MAX)}…` : text;
   return value === "" ? name : `${value} · ${name}`;

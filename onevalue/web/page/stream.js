@@ -1,34 +1,62 @@
 // Keeps a stream of events from this node open: reads it with fetch, since an EventSource sends no token; notices when
-// nothing comes any more; connects again by itself. It must not know what the events mean, nor how a page shows them.
+// nothing comes any more; connects again by itself; rests while nobody can see the page. It must not know what the
+// events mean, nor how a page shows them.
 
 import { pauseMs } from "./backoff.js";
+import { detailOf, strange } from "./refusals.js";
 import { EventReader } from "./sse.js";
 
 export const SILENCE_MAX_MS = 12_000; // the node tells something every 3 s
+export const HIDDEN_MAX_MS = 60_000; // a browser has six connections to a host, for all its tabs
 
 /**
- * One stream, from `start` on for ever.
+ * One stream, from `start` on for ever; closed while the tab has been hidden for `hiddenMaxMs`, until it is shown.
  *
- * `on.event(name, object)` hears each event. `on.state(word, detail)` hears "connecting", "live", "lost" (detail: why,
- * for people) and "denied" (detail: what the node said; then it waits for `retryNow`).
+ * `on.event(name, object)` hears each event. `on.state(word, detail)` hears "connecting" (also when it rests: it will,
+ * as soon as it is shown), "live", "lost" (detail: why, for people) and "denied" (detail: what the node said; then it
+ * waits for `retryNow`).
  */
 export class Stream {
-  constructor(url, token, on) {
+  constructor(url, token, on, hiddenMaxMs = HIDDEN_MAX_MS) {
     this.url = url;
     this.token = token;
     this.on = on;
+    this.hiddenMaxMs = hiddenMaxMs;
     this.failures = 0;
     this.heardAt = null; // performance.now() of the last byte
-    this.abort = null;
+    this.abort = null; // of the last try; null: it waits for a token, or rests
     this.timer = null;
     this.watchdog = null;
+    this.hiding = null; // the timer after which it rests
+    this.resting = false;
   }
 
   start() {
-    document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
+    document.addEventListener("visibilitychange", () => this.turned());
     window.addEventListener("online", () => this.hurry());
     window.addEventListener("offline", () => this.abort?.abort("this computer is offline"));
     this.connect();
+    this.turned(); // a tab may be opened behind another
+  }
+
+  /** The tab has been hidden, or shown. */
+  turned() {
+    clearTimeout(this.hiding);
+    if (document.hidden) this.hiding = setTimeout(() => this.rest(), this.hiddenMaxMs);
+    else if (this.resting) this.connect();
+    else this.hurry();
+  }
+
+  /** Nothing is open, and nothing is tried, until the tab is shown. Nothing was lost, and nothing has failed. */
+  rest() {
+    if (this.abort === null) return;
+    const { abort } = this;
+    this.abort = null; // first, so that its end is no loss
+    abort.abort("nobody sees the page");
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.resting = true;
+    this.stop("connecting");
   }
 
   /** Whoever waits for the next try tries now; one that is live but silent is looked at. */
@@ -46,6 +74,7 @@ export class Stream {
 
   async connect() {
     const abort = (this.abort = new AbortController());
+    this.resting = false;
     this.heardAt = null;
     this.on.state("connecting");
     this.arm(SILENCE_MAX_MS);
@@ -57,15 +86,18 @@ export class Stream {
         signal: abort.signal,
         cache: "no-store",
       });
-      if (answer.status === 401 || answer.status === 403) {
-        const problem = await answer.json();
-        if (abort === this.abort) this.stop("denied", problem.detail);
-        return;
-      }
       if (!answer.ok) {
+        const detail = await detailOf(answer);
+        if (detail !== null && (answer.status === 401 || answer.status === 403)) {
+          if (abort !== this.abort) return;
+          this.abort = null;
+          this.stop("denied", detail);
+          return;
+        }
         wait = Number(answer.headers.get("Retry-After")) * 1000 || null;
-        throw new Error((await answer.json()).detail);
+        throw new Error(detail ?? strange(answer));
       }
+      if (!answer.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new Error(strange(answer));
       await this.readAll(answer.body, abort);
     } catch (error) {
       if (abort.signal.aborted) why = String(abort.signal.reason);

@@ -1,7 +1,7 @@
 // The value, large, with its generation, who wrote it and when, and how many members hold it.
 // It must not know how it is changed.
 
-import { byId, element, setText, show } from "./dom.js";
+import { byId, element, enable, enabled, setText, show } from "./dom.js";
 import { ago, clock, counted, size } from "./format.js";
 import { indented, kindOf } from "./jsontext.js";
 
@@ -13,7 +13,7 @@ export class ValueView {
   constructor(edit) {
     this.value = byId("value");
     this.button = byId("edit");
-    this.button.addEventListener("click", edit);
+    this.button.addEventListener("click", () => enabled(this.button) && edit());
     this.tag = null;
   }
 
@@ -67,7 +67,7 @@ export class ValueView {
     let why = "";
     if (!model.live) why = "It can be changed when the page is connected again.";
     else if (model.node.not_ready !== null) why = `It cannot be changed here now: ${model.node.not_ready}.`;
-    this.button.disabled = why !== "" || model.state === null;
+    enable(this.button, why === "" && model.state !== null);
     setText(byId("edit-why-not"), why);
     show(byId("edit-why-not"), why !== "" && model.state !== null);
   }
