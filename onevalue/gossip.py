@@ -407,11 +407,14 @@ class GossipService(Service):
             case _:
                 self._telling.changed()
 
-    def _told_of_members(self) -> list[Callable[[], None]]:
+    def _told_of_members(self) -> list[Callable[[], object]]:
         """Whom a telling tells, one after the other; before that, the members are looked at some by some."""
         members = self._serf.members()
         parts = [members[start : start + VIEWS_PER_TURN] for start in range(0, len(members), VIEWS_PER_TURN)]
-        return [*(partial(self._views.renew, part) for part in parts), self._tell_dialler, *self._observers.of_members]
+        told: list[Callable[[], object]] = [partial(self._views.renew, part) for part in parts]
+        for observer in (self._tell_dialler, *self._observers.of_members):
+            told += [self.members, observer]  # what has changed meanwhile is looked at in a turn of its own
+        return told
 
     def _tell_dialler(self) -> None:
         alive = [m for m in self.members() if m.status is Status.ALIVE and m.name != self.local_name]

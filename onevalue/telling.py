@@ -26,14 +26,14 @@ class Telling:
     """
 
     def __init__(
-        self, reactor: Reactor, count: Callable[[], int], observers: Callable[[], Sequence[Callable[[], None]]]
+        self, reactor: Reactor, count: Callable[[], int], observers: Callable[[], Sequence[Callable[[], object]]]
     ) -> None:
         self._reactor = reactor
         self._count = count
         self._observers = observers
         self._told_at = float("-inf")
         self._waiting: IDelayedCall | None = None
-        self._left: list[Callable[[], None]] = []
+        self._left: list[Callable[[], object]] = []
         self._changed = False
 
     def changed(self) -> None:

@@ -16,7 +16,7 @@ from onevalue.types import Address
 RECEIVE_BUFFER = 65536
 """Largest datagram that is read whole."""
 
-TURN_TIME_MAX_S = 0.005
+TURN_TIME_MAX_S = 0.01
 """After so long, and the packet that it took, other work has its turn; Twisted's own measure are bytes."""
 
 

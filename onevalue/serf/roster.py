@@ -118,11 +118,8 @@ class Roster:
         DEPARTURE (leaving-times): Serf tells the time of leaving members too. Whoever takes it for that of a join
         intent, which is how it is read, finds the leave intent stale when it comes, and then calls the member failed.
         """
-        return {
-            member.name: member.status_ltime
-            for member in self._members.values()
-            if member.status is not MemberStatus.LEAVING
-        }
+        leaving = MemberStatus.LEAVING  # to look it up for each of thousands would take as long as all the rest
+        return {member.name: member.status_ltime for member in self._members.values() if member.status is not leaving}
 
     def left_names(self) -> tuple[str, ...]:
         """The names of the members that left, as a push/pull carries them."""
