@@ -80,6 +80,7 @@ class LimitedSite(Site):
         self._channels: dict[LimitedChannel, str | None] = {}  # with the host that is counted, if it is
         self._per_host: Counter[str] = Counter()
         self._large: deque[LimitedRequest] = deque()  # those that wait for their turn; each on a connection that counts
+        self._large_again_s = 0.0  # not before this time is the next of them processed
         self._sweep_call: IDelayedCall | None = None
         self._stops: list[Deferred[None]] = []
 
@@ -134,20 +135,28 @@ class LimitedSite(Site):
     # Large requests -------------------------------------------------------------------------------------------------
 
     def process_in_turn(self, request: LimitedRequest) -> None:
-        """The request will be processed, in a turn of the reactor in which no other of its kind is."""
+        """The request will be processed, in a turn of the reactor in which no other of its kind is.
+
+        Then those have as much time that ask for little: half of all time is theirs, however many large ones come.
+        """
         self._large.append(request)
         if len(self._large) == 1:
-            self.reactor.callLater(0, self._process_one)
+            self._await_large_turn()
+
+    def _await_large_turn(self) -> None:
+        self.reactor.callLater(max(0.0, self._large_again_s - self.reactor.seconds()), self._process_one)
 
     def _process_one(self) -> None:
-        request = self._large[0]
+        request, begun_s = self._large[0], self.reactor.seconds()
         try:
             if not request.lost:
                 request.process()
         finally:
+            ended_s = self.reactor.seconds()
+            self._large_again_s = ended_s + (ended_s - begun_s)
             self._large.popleft()
             if self._large:
-                self.reactor.callLater(0, self._process_one)
+                self._await_large_turn()
 
     # The end --------------------------------------------------------------------------------------------------------
 

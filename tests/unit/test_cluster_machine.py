@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import floor
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -560,6 +561,7 @@ class Life(RuleBasedStateMachine):
 class ClusterMachineTests(SynchronousTestCase):
     """A simulated cluster keeps its promises."""
 
+    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
     def test_any_life_of_a_cluster(self) -> None:
         """Whatever happens, in any order; nobody is left who fails unheard."""
         run_state_machine_as_test(Life, settings=LIVES)

@@ -100,11 +100,13 @@ class PartitionTests(SynchronousTestCase):
         """With shortened timeouts, ten times as long as the longest of them."""
         self.heals(cluster(6, SHORT), 100.0, 20.0, ["n1", "n2", "n3"])
 
+    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
     def test_a_few_of_many_heal_too(self) -> None:
         """Each side dials about as many as it misses."""
         for seed in (1, 2, 3):
             self.heals(cluster(8, SHORT, seed), 100.0, 20.0, ["n7", "n8"])
 
+    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
     def test_with_the_usual_timeouts_a_partition_of_days_heals(self) -> None:
         """Forgotten after one day, and back within minutes."""
         self.heals(cluster(4, swim=SLOW), 1.2 * DAY_S, 600.0, ["n1", "n2"])

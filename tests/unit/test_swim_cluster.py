@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SwimSettings
@@ -167,6 +168,7 @@ class PartitionTests(SynchronousTestCase):
 class QuietTests(SynchronousTestCase):
     """A cluster to which nothing happens."""
 
+    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
     def test_ten_quiet_minutes_show_no_failure_and_little_traffic(self) -> None:
         """8 members: no suspicion, no refutation, perfect health; at most 3 packets and 500 bytes a second each."""
         net = _joined(8)

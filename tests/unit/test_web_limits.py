@@ -154,6 +154,20 @@ class SizeTests(FormTests):
         assert [len(wire.take_responses()) for wire in wires] == [1, 0, 1, 1]
         assert (node.store.current.value, node.site.bodies_size) == (3, 0)
 
+    def test_after_a_large_request_others_have_as_much_time_as_it_took(self) -> None:
+        """Then comes the next large one, also if it was sent only now."""
+        clock = TurnClock()
+        node = WebNode(clock=clock)
+        node.store.observe(lambda _: setattr(clock, "rightNow", clock.rightNow + 0.03))
+        request = b"PUT /v1/value HTTP/1.1\r\nHost: n1\r\nContent-Length: 20000\r\n\r\n"
+        for value in (1, 2):
+            wire = node.dial(request + b"%d" % value + b" " * 19_999)
+            clock.turn()
+            if value == 2:
+                assert wire.take_responses() == []
+                clock.advance(0.031)
+            assert [each.status for each in wire.take_responses()] == [200]
+
     def test_a_client_that_asks_may_send_its_body(self) -> None:
         """100 comes before the answer."""
         node = WebNode()
