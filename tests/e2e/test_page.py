@@ -57,6 +57,14 @@ async def members_are(browser: Browser, wanted: dict[str, str], within_s: float 
     await eventually(check, within_s, f"the page shows {wanted}")
 
 
+def wish(browser: Browser, text: str) -> None:
+    """The dialog asks for a confirmation that this is to be written; its button has the focus."""
+    browser.tab_to("edit")
+    browser.press(Keys.ENTER, text)
+    browser.tab_to("editor-go")
+    browser.press(Keys.ENTER)
+
+
 @ensure_deferred
 async def test_it_shows_the_cluster_as_it_is(house: House, browser: Browser) -> None:
     """The value, who wrote it, the members; a write elsewhere at once, a crash in seconds; nothing on the console."""
@@ -124,10 +132,7 @@ async def test_who_was_faster_is_shown_first(house: House, browser: Browser) -> 
     node = await house.node("n1").start()
     browser.open(node.url)
     await browser.says("value", "42")
-    browser.tab_to("edit")
-    browser.press(Keys.ENTER, "7")
-    browser.tab_to("editor-go")
-    browser.press(Keys.ENTER)
+    wish(browser, "7")
     await node.set(99)
     await browser.says("editor-news", "It is 99 now")
     assert browser.text("editor-go") == "Show the new value"
@@ -149,10 +154,7 @@ async def test_a_write_that_was_left_does_not_touch_the_next(house: House, brows
     node = await house.node("n1").start()
     browser.open(node.url)
     await browser.says("value", "42")
-    browser.tab_to("edit")
-    browser.press(Keys.ENTER, "7")
-    browser.tab_to("editor-go")
-    browser.press(Keys.ENTER)
+    wish(browser, "7")
     assert node.process is not None
     node.process.signal("STOP")
     browser.press(Keys.ENTER)
@@ -174,10 +176,7 @@ async def test_the_focus_stays_on_a_button_that_waits(house: House, browser: Bro
     node = await house.node("n1").start()
     browser.open(node.url)
     await browser.says("value", "42")
-    browser.tab_to("edit")
-    browser.press(Keys.ENTER, "7")
-    browser.tab_to("editor-go")
-    browser.press(Keys.ENTER)
+    wish(browser, "7")
     assert node.process is not None
     node.process.signal("STOP")
     browser.press(Keys.ENTER)
