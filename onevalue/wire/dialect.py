@@ -1,5 +1,7 @@
 """The msgpack dialect of gossip, one value at a time (wire README 1.1): strings and bytes both in the old raw family.
 
+And what the agent RPC has otherwise (6): a sequence of objects without end, packed in the modern way.
+
 The msgpack package reads and writes; this module holds what the package cannot:
 
 - It makes room for the entries that an array claims, on each of 1024 levels, before they come: 5 KiB cost 80 MiB (1 GiB
@@ -11,7 +13,7 @@ The msgpack package reads and writes; this module holds what the package cannot:
 It must not know any message.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # comes without types; this module is its typed face
@@ -23,6 +25,9 @@ ENTRIES_MAX = 256
 
 SCAN_BUFFER_SIZE = 4096
 """Bytes for which a scanner has room at first."""
+
+SPLIT_SIZE = 4096
+"""Bytes that a splitter looks at in one go."""
 
 _NIL = 0xC0
 _MAPS = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
@@ -174,6 +179,61 @@ class Scanner:
         except TruncatedError:
             return None
         return self._start + int(self._unpacker.tell())
+
+
+class Splitter:
+    """Cuts a sequence of objects without end into the bytes of each, and builds nothing.
+
+    It holds the bytes of the object whose end has not come, at most `size_max`, twice.
+    """
+
+    def __init__(self, size_max: int) -> None:
+        self._data = bytearray()
+        self._cut = 0  # how many bytes were cut off in all
+        self._size_max = size_max
+        self._unpacker = msgpack.Unpacker(read_size=min(SCAN_BUFFER_SIZE, size_max), max_buffer_size=size_max)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The objects that end in these bytes, each as the iterator comes to it.
+
+        Raises:
+            RemoteProtocolError: no object begins like this, or one is too large; it must not be fed again.
+        """
+        for start in range(0, len(data), SPLIT_SIZE):
+            yield from self._objects(data[start : start + SPLIT_SIZE])
+
+    def _objects(self, data: bytes) -> Iterator[bytes]:
+        self._data += data
+        try:
+            self._unpacker.feed(data)
+        except msgpack.BufferFull:
+            raise RemoteProtocolError(f"an object of more than {self._size_max} bytes") from None
+        begin = 0
+        while True:
+            try:
+                _skip(self._unpacker)
+            except TruncatedError:
+                break
+            end = int(self._unpacker.tell()) - self._cut
+            yield bytes(self._data[begin:end])
+            begin = end
+        del self._data[:begin]
+        self._cut += begin
+
+
+def pack_modern(value: Any) -> bytes:
+    """As `pack` in modern msgpack: text in the family of strings, bytes in that of bytes.
+
+    Surrogate escapes become the bytes that they stand for.
+
+    Raises:
+        LocalProtocolError: a text has other surrogates.
+    """
+    try:
+        data: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError(f"{error.object!r} is no text that can be sent: {error.reason}") from None
+    return data
 
 
 def pack(value: Any) -> bytes:
