@@ -24,6 +24,7 @@ setup(
     package_dir={"": "."},
     packages=[
         "onevalue",
+        "onevalue.agent",
         "onevalue.commands",
         "onevalue.serf",
         "onevalue.simulation",

@@ -18,6 +18,7 @@ from onevalue.inquiries import Keep
 from onevalue.isolation import Isolation
 from onevalue.journal import CLOSE_TIMEOUT_S, IJournal, Peer
 from onevalue.keeper import Keeper
+from onevalue.membership import IEngine
 from onevalue.node import Node, Stop
 from onevalue.options import NodeConfig
 from onevalue.sdnotify import Notices
@@ -49,57 +50,83 @@ class World:
         rng: picks members and delays; keys and nonces never come from it.
         wall_clock: seconds since 1970, for people.
         journal: the durable copy.
-        envelope: label and keys.
-        keep_keys: keeps a changed keyring; None if none is kept.
-        transport: carries gossip.
         exchange_states: makes an exchange of states with a member.
+        envelope: label and keys.
     """
 
     reactor: Reactor
     rng: Rng
     wall_clock: Callable[[], float]
     journal: IJournal
-    envelope: Envelope
-    keep_keys: Keep | None
-    transport: Transport
     exchange_states: ExchangeStates
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """The embedded engine; `targets` are the addresses that it will dial."""
+
+    targets: Sequence[str]
+    serf: Serf
+    service: GossipService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts of one node, sharing one store; `targets` are the addresses that it will dial."""
+    """The parts of one node, sharing one store, around its engine."""
 
-    targets: Sequence[str]
+    engine: IEngine
     store: Store
     spread: Spread
-    serf: Serf
-    gossip: GossipService
     writer: Writer
     broadcaster: Broadcaster
     keeper: Keeper
     isolation: Isolation
 
 
-def assemble(config: NodeConfig, world: World) -> Parts:
-    """The parts of a node that begins with what its journal holds, not yet started."""
-    reactor, journal, placement = world.reactor, world.journal, config.placement
-    store = Store(journal.contents.state or State(Generation(0), config.initial))
-    peers = _peer_targets(config, journal.contents.peers)
-    settings = replace(config.spread, originals=not world.envelope.encrypts)
-    spread = Spread(name=config.name, store=store, settings=settings, rng=world.rng)
+def embed(config: NodeConfig, world: World, transport: Transport, keep_keys: Keep | None = None) -> Embedded:
+    """The embedded engine, not yet started.
+
+    Args:
+        config: of the node.
+        world: of the node.
+        transport: carries gossip.
+        keep_keys: keeps a changed keyring; None if none is kept.
+    """
+    placement = config.placement
+    peers = _peer_targets(config, world.journal.contents.peers)
     serf = _serf(config, world)
-    gossip = GossipService(
-        reactor=reactor,
+    service = GossipService(
+        reactor=world.reactor,
         name=config.name,
         serf=serf,
         # In any order: of a cluster that starts anew, not all are to dial the same ones first.
         dialler=Dialler(
             config.join, config.serf, _own(placement), dict(world.rng.sample(list(peers.items()), len(peers)))
         ),
-        transport=world.transport,
+        transport=transport,
         envelope=world.envelope,
-        keep_keys=world.keep_keys,
+        keep_keys=keep_keys,
     )
+    return Embedded(targets=[*config.join, *peers], serf=serf, service=service)
+
+
+def assemble(
+    config: NodeConfig, world: World, engine: IEngine, *, expects_others: bool, somebody_to_ask: bool
+) -> Parts:
+    """The parts of a node that begins with what its journal holds, not yet started.
+
+    Args:
+        config: of the node.
+        world: of the node.
+        engine: of the node.
+        expects_others: it was told of other nodes.
+        somebody_to_ask: there may be others, who are asked before the node takes writes.
+    """
+    reactor, journal = world.reactor, world.journal
+    store = Store(journal.contents.state or State(Generation(0), config.initial))
+    settings = replace(config.spread, originals=not world.envelope.encrypts)
+    spread = Spread(name=config.name, store=store, settings=settings, rng=world.rng)
     writer = Writer(
         store=store,
         journal=journal,
@@ -108,26 +135,23 @@ def assemble(config: NodeConfig, world: World) -> Parts:
         wall_clock=world.wall_clock,
         soon=partial(reactor.callLater, 0),
     )
-    targets = [*config.join, *peers]
     return Parts(
-        targets=targets,
+        engine=engine,
         store=store,
         spread=spread,
-        serf=serf,
-        gossip=gossip,
         writer=writer,
         broadcaster=Broadcaster(
             reactor=reactor,
             exchange_states=world.exchange_states,
             store=store,
             spread=spread,
-            membership=gossip,
+            membership=engine,
             writer=writer,
             interval_s=config.broadcast_interval_s,
-            somebody_to_ask=bool(targets),
+            somebody_to_ask=somebody_to_ask,
         ),
-        keeper=Keeper(reactor=reactor, store=store, membership=gossip, journal=journal),
-        isolation=Isolation(gossip, spread, expects_others=bool(targets)),
+        keeper=Keeper(reactor=reactor, store=store, membership=engine, journal=journal),
+        isolation=Isolation(engine, spread, expects_others=expects_others),
     )
 
 
@@ -156,7 +180,7 @@ def make_node(
         onlookers: see to the process, from when all else runs until all else has stopped.
         notices: tell who has started the node how it is, from when all else runs until all else has stopped.
     """
-    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.gossip, reloading, *onlookers, notices]
+    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.engine, reloading, *onlookers, notices]
     stops = [
         *([] if notices is None else [Stop(notices.stopping, STOP_TIME_MAX_S)]),
         Stop(parts.writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
@@ -164,7 +188,7 @@ def make_node(
         *([] if debug is None else [Stop(debug.stopService, STOP_TIME_MAX_S)]),
         Stop(parts.keeper.stopService, STOP_TIME_MAX_S),  # likewise
         # First of those that others see: they should know before they miss us. It has its own budget.
-        Stop(parts.gossip.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
+        Stop(parts.engine.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
         Stop(parts.keeper.keep_clocks, STOP_TIME_MAX_S),  # with the time of the leave intent
         Stop(parts.broadcaster.stopService, STOP_TIME_MAX_S),
         *([] if web is None else [Stop(web.stopService, web_stop_time_s + STOP_TIME_MAX_S)]),

@@ -190,6 +190,7 @@ class Broadcaster(Service):
                 self._spread.failed(exchange, now)
             else:
                 self._tell_answering(exchange.contact.name)
+                self._membership.exchanged(exchange.contact.name)
                 self._spread.answered(exchange, result, now)
 
         under_way.addBoth(ended).addErrback(self._failed, "an exchange")

@@ -71,6 +71,18 @@ class BusyError(LocalProtocolError):
     """As much is under way as there may be; nothing has begun, and later it may."""
 
 
+class AwayError(BusyError):
+    """What it takes, an agent, is not there; what was asked was not done, unless the agent did it without a word."""
+
+
+class AgentError(OneValueError):
+    """A Serf agent refused what was asked of it, in its own words; `reply` is the body that it sent all the same."""
+
+    def __init__(self, message: str, reply: Any = None) -> None:
+        super().__init__(message)
+        self.reply = reply
+
+
 class WriteRefusedError(OneValueError):
     """An own write was not made, and no node will ever see it (but see NotDurableError)."""
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionRefusedError  # noqa: A004  # Twisted has its own
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -19,14 +19,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onevalue.engine_status import figures_of, shown_dispute, shown_encryption
-from onevalue.errors import RemoteProtocolError
+from onevalue.errors import LocalProtocolError, RemoteProtocolError
 from onevalue.eventlines import happenings, write_lines
 from onevalue.inquiries import Inquiries, Keep
 from onevalue.joiner import Joiner
 from onevalue.loglines import LimitedLog
 from onevalue.member import Happening, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 from onevalue.member_views import MemberViews
-from onevalue.membership import EngineFigures, IMembership
+from onevalue.membership import EngineFigures, IEngine
 from onevalue.observers import Observers
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
@@ -54,7 +54,7 @@ FAULT_PAUSE_S = 1.0
 """The shortest wait after a fault of ours, so that one that repeats does not fill the log."""
 
 
-@implementer(IMembership)
+@implementer(IEngine)
 class GossipService(Service):
     """One node of a Serf cluster.
 
@@ -189,6 +189,13 @@ class GossipService(Service):
         heard = self._serf.swim.last_heard
         return None if heard is None else max(0.0, self._reactor.seconds() - heard)
 
+    def exchanged(self, name: str) -> None:
+        """See IMembership: the core hears the members itself."""
+
+    def trouble(self) -> str | None:
+        """See IMembership."""
+        return None
+
     def observe_members(self, observer: Callable[[], None]) -> None:
         """See IMembership."""
         self._observers.observe_members(observer)
@@ -227,10 +234,9 @@ class GossipService(Service):
             self._serf.swim.send_user(address, self._newest_value_event, self._reactor.seconds())
         self._drain()
 
-    def send_event(self, name: str, payload: bytes, coalesce: bool) -> None:
+    def send_event(self, name: str, payload: bytes, coalesce: bool) -> Deferred[None]:
         """See IMembership."""
-        self._serf.user_event(name, payload, coalesce=coalesce, now=self._reactor.seconds())
-        self._drain()
+        return self._done(lambda now: self._serf.user_event(name, payload, coalesce=coalesce, now=now))
 
     def query(self, request: QueryRequest) -> Deferred[QueryResult]:
         """See IMembership."""
@@ -244,10 +250,9 @@ class GossipService(Service):
         """See IMembership."""
         return self._inquiries.change_keys(action, key, relay_factor)
 
-    def force_leave(self, name: str, prune: bool) -> None:
+    def force_leave(self, name: str, prune: bool) -> Deferred[None]:
         """See IMembership."""
-        self._serf.force_leave(name, prune=prune, now=self._reactor.seconds())
-        self._drain()
+        return self._done(lambda now: self._serf.force_leave(name, prune=prune, now=now))
 
     def rtt_s(self, one: str, other: str) -> float | None:
         """See IMembership."""
@@ -280,6 +285,15 @@ class GossipService(Service):
     def figures(self) -> EngineFigures:
         """See IMembership."""
         return figures_of(self._serf)
+
+    def _done(self, what: Callable[[float], object]) -> Deferred[None]:
+        """The core has done it, or says why not."""
+        try:
+            what(self._reactor.seconds())
+        except LocalProtocolError as error:
+            return fail(error)
+        self._drain()
+        return succeed(None)
 
     # Feeding --------------------------------------------------------------------------------------------------------
 

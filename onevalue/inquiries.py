@@ -4,7 +4,7 @@ A thin shell beside `gossip`, which hands it the core's events. Each query has i
 know what a query asks, nor where keys are kept.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from twisted.internet.defer import Deferred, DeferredLock, succeed
@@ -22,7 +22,7 @@ from onevalue.serf.core import Serf
 from onevalue.serf.keys import KeyAction
 from onevalue.streams import Reactor
 from onevalue.wire.internal_queries import NodeFilter, TagFilter
-from onevalue.wire.key_text import decode_key, fingerprint
+from onevalue.wire.key_text import by_fingerprint, fingerprint
 
 KEEPING_TIME_MAX_S = 10.0
 """How long it may take to write a keyring; after that the change counts as not made."""
@@ -203,17 +203,6 @@ def _key_result(outcome: told.KeyOutcome) -> KeyResult:
         answers=outcome.answers,
         errors=outcome.errors,
         messages=outcome.messages,
-        keys=_by_fingerprint(outcome.keys),
-        primary_keys=_by_fingerprint(outcome.primary_keys),
+        keys=by_fingerprint(outcome.keys),
+        primary_keys=by_fingerprint(outcome.primary_keys),
     )
-
-
-def _by_fingerprint(counts: Mapping[str, int]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for text, count in counts.items():
-        try:
-            name = fingerprint(decode_key(text))
-        except ValueError:
-            name = "no key"
-        found[name] = found.get(name, 0) + count
-    return found

@@ -1,11 +1,12 @@
 """What the rest of the node sees of the membership engine: the members, and a way to tell them something.
 
-Two engines stand behind it: `gossip`, embedded (the default), and later an external Serf agent.
+Two engines stand behind it: `gossip`, embedded (the default), and `agent`, an external Serf agent.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from twisted.application.service import IService
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
@@ -15,6 +16,7 @@ from onevalue.member import Happening, KeyResult, Member, QueryRequest, QueryRes
 __all__ = [
     "EngineFigures",
     "Happening",
+    "IEngine",
     "IMembership",
     "KeyResult",
     "Member",
@@ -35,6 +37,7 @@ class EngineFigures:
         queues: how many messages wait, by queue.
         packets: direction (in, out), kind, packets, and bytes of UDP payload, since the start.
         round_trips: seconds from a direct ping to its ack.
+        agent_connected: the external agent is there; None: there is none.
     """
 
     health_score: int | None = None
@@ -42,6 +45,7 @@ class EngineFigures:
     queues: Mapping[str, int] = field(default_factory=dict)
     packets: Sequence[tuple[str, str, int, int]] = ()
     round_trips: Histogram | None = None
+    agent_connected: bool | None = None
 
 
 class IMembership(Interface):
@@ -57,6 +61,12 @@ class IMembership(Interface):
 
     def last_contact_s() -> float | None:
         """How long ago any other member was heard, seconds; None when there is no other."""
+
+    def exchanged(name: str) -> None:
+        """This member has answered over HTTP just now: an engine that does not hear members itself takes note."""
+
+    def trouble() -> str | None:
+        """Why the engine cannot do its work now, a sentence; None: it can."""
 
     def observe_members(observer: Callable[[], None]) -> None:
         """`observer` is called after each change of the members. It must not raise."""
@@ -82,14 +92,16 @@ class IMembership(Interface):
     def copy_value_event(direct: Sequence[Member]) -> None:
         """The newest value event, sent or relayed, goes straight to some more members."""
 
-    def send_event(name: str, payload: bytes, coalesce: bool) -> None:
-        """A user event of this node travels by gossip. Raises LocalProtocolError when it is too large."""
+    def send_event(name: str, payload: bytes, coalesce: bool) -> Deferred[None]:
+        """Fires when a user event of this node travels by gossip.
+
+        Fails with LocalProtocolError: it is too large, and nothing was sent.
+        """
 
     def query(request: QueryRequest) -> Deferred[QueryResult]:
         """Fires when all whom it concerns have answered, or its time is up. Cancelling it ends it.
 
-        Raises:
-            LocalProtocolError: it is too large, or something in it is wrong; nothing was sent.
+        Raises, or fails with, LocalProtocolError: it is too large, or something in it is wrong; nothing was sent.
         """
 
     def answer_query(name: str, answer: Callable[[bytes], bytes]) -> None:
@@ -98,15 +110,13 @@ class IMembership(Interface):
     def change_keys(action: str, key: bytes, relay_factor: int) -> Deferred[KeyResult]:
         """All members install, use, remove or list (the action) keys; fires when all have answered, or after a time.
 
-        Raises:
-            LocalProtocolError: it cannot be asked; nothing was sent.
+        Raises, or fails with, LocalProtocolError: it cannot be asked; nothing was sent.
         """
 
-    def force_leave(name: str, prune: bool) -> None:
-        """A member that failed counts as left; with `prune` it is forgotten.
+    def force_leave(name: str, prune: bool) -> Deferred[None]:
+        """Fires when a member that failed counts as left; with `prune` it is forgotten.
 
-        Raises:
-            LocalProtocolError: it is this node.
+        Fails with LocalProtocolError: it is this node, or it cannot be done now.
         """
 
     def rtt_s(one: str, other: str) -> float | None:
@@ -123,3 +133,7 @@ class IMembership(Interface):
 
     def figures() -> EngineFigures:
         """What metrics show of the engine."""
+
+
+class IEngine(IMembership, IService):
+    """What brings the membership about: a service, which is a member from its start to its stop."""

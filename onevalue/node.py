@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, TimeoutError, maybeDeferred  # noqa: A004  # Twisted has its own
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorTime
@@ -47,7 +47,7 @@ class Node(MultiService):
 
     log = Logger()
 
-    def __init__(self, clock: IReactorTime, children: Sequence[Service], stops: Sequence[Stop]) -> None:
+    def __init__(self, clock: IReactorTime, children: Sequence[IService], stops: Sequence[Stop]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._clock = clock
         self._stops = tuple(stops)

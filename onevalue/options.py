@@ -28,6 +28,7 @@ from onevalue.config import (
     SpreadSettings,
     SwimSettings,
 )
+from onevalue.engineoptions import AgentPlace, read_engine
 from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
@@ -85,6 +86,7 @@ class NodeConfig:
         spread: bounds and rates of spreading.
         broadcast_interval_s: between two rounds of anti-entropy.
         debug_interval_s: between two debug lines; 0 for none.
+        agent: the Serf agent that is the member; None: this node is.
         access: who may call this node over HTTP, and whom it believes.
     """
 
@@ -110,6 +112,7 @@ class NodeConfig:
     access: HttpAccess = field(default_factory=HttpAccess)
     history_max: int = HISTORY_MAX_DEFAULT
     value_file: Path | None = None
+    agent: AgentPlace | None = None
 
 
 class Options(usage.Options):
@@ -171,6 +174,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"{option}{f' (from {variable})' if variable else ''}{colon}{what}") from None
 
     def _config(self) -> NodeConfig:
+        agent = read_engine(lambda name: self._text(name) or ",".join(self._list(name)) or None, self._credentials)
         join = tuple(self._checked("join", _address, each) for each in self._list("join"))
         if len(join) > TARGETS_MAX:
             raise ConfigError(f"--join: at most {TARGETS_MAX} addresses, not {len(join)}")
@@ -203,8 +207,13 @@ class Options(usage.Options):
             spread=spread,
             broadcast_interval_s=self._number("broadcast-interval", float, 0.01, 3600.0),
             debug_interval_s=self._number("debug-interval", float, 0.0, 86400.0),
-            access=read_http_access(self._text, self._environ.get("CREDENTIALS_DIRECTORY")),
+            access=read_http_access(self._text, self._credentials),
+            agent=agent,
         )
+
+    @property
+    def _credentials(self) -> str | None:
+        return self._environ.get("CREDENTIALS_DIRECTORY")
 
     def _initial(self) -> Value:
         text = (self._text("initial") or "").encode("utf-8", "surrogateescape")
@@ -236,8 +245,7 @@ class Options(usage.Options):
 
     def _keys(self) -> tuple[bytes, ...]:
         path = self._text("key-file")
-        credentials = self._environ.get("CREDENTIALS_DIRECTORY")
-        return read_keys(Path(path), Path(credentials) if credentials else None) if path else ()
+        return read_keys(Path(path), Path(self._credentials) if self._credentials else None) if path else ()
 
     def _label(self) -> bytes:
         label = (self._text("label") or "").encode("utf-8", "surrogateescape")

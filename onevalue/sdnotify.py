@@ -195,6 +195,8 @@ class Notices(Service):
             f"holds {value} at generation {current.generation}",
             f"members: {shown_counts}",
         ]
+        if (lacks := self._membership.trouble()) is not None:
+            parts.append(shown(lacks.rstrip(".")))
         if (isolated := self._isolated()) is not None:
             parts.append(f"isolated: {isolated}")
         return "; ".join(parts)

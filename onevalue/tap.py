@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import HostnameEndpoint, serverFromString
 from twisted.logger import Logger
 
 from onevalue import __version__, process
-from onevalue.addresses import Placement, host_port
-from onevalue.assembly import Parts, World, assemble, make_node
+from onevalue.addresses import Placement, host_port, http_tag
+from onevalue.assembly import Parts, World, assemble, embed, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
 from onevalue.collector import Collector
 from onevalue.debugline import DebugLine
@@ -27,6 +27,7 @@ from onevalue.journal import IJournal, NullJournal, open_journal
 from onevalue.keyfile import KeyringFile, choose_keys
 from onevalue.lag import LagProbe
 from onevalue.loglines import shown
+from onevalue.membership import IEngine
 from onevalue.node import Node
 from onevalue.options import NodeConfig, Options
 from onevalue.reloading import Reloading
@@ -95,18 +96,13 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
         wall_clock=time.time,
         journal=_journal(config, reactor),
         envelope=envelope,
-        keep_keys=keep_keys,
-        transport=Sockets(
-            reactor=reactor,
-            bind=(config.placement.bind_host, config.placement.bind_port),
-            envelope=envelope,
-            stream_time_max_s=config.swim.stream_timeout_s,
-        ),
         exchange_states=partial(
             exchange_states, quiet_client(reactor, EXCHANGE_TIME_MAX_S, config.access.authorities), signer
         ),
     )
-    parts = assemble(config, world)
+    engine, targets = _engine(config, world, keep_keys)
+    expects_others = bool(targets) and config.agent is None  # an agent may well be alone
+    parts = assemble(config, world, engine, expects_others=expects_others, somebody_to_ask=bool(targets))
     value_file = (
         None if config.value_file is None else ValueFile(reactor=reactor, store=parts.store, path=config.value_file)
     )
@@ -118,7 +114,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
             store=parts.store,
             writer=parts.writer,
             spread=parts.spread,
-            membership=parts.gossip,
+            membership=engine,
             journal=world.journal,
             signer=signer,
             clock=reactor,
@@ -131,15 +127,15 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
             cluster_size=config.cluster_size,
             access=access,
             host_names=[*names_of_this_host(), *config.access.host_names],
-            expects_others=bool(parts.targets),
+            expects_others=expects_others,
             value_file=None if value_file is None else value_file.status,
             lag=lag.figures,
             isolated=parts.isolation.why,
         ),
         connections_admitted(process.open_files_max()),
     )
-    debug = DebugLine(reactor=reactor, store=parts.store, membership=parts.gossip, interval_s=config.debug_interval_s)
-    _say_who(config, parts.targets, parts.store.current)
+    debug = DebugLine(reactor=reactor, store=parts.store, membership=engine, interval_s=config.debug_interval_s)
+    _say_who(config, targets, parts.store.current)
     notices = None if manager is None else _notices(manager, parts, world)
     reloading = Reloading(reactor) if notices is None else Reloading(reactor, notices.reloading)
     if config.access.token_file is not None:
@@ -164,10 +160,36 @@ def _notices(manager: Manager, parts: Parts, world: World) -> Notices:
         manager=manager,
         store=parts.store,
         writer=parts.writer,
-        membership=parts.gossip,
+        membership=parts.engine,
         journal=world.journal,
         isolated=parts.isolation.why,
     )
+
+
+def _engine(config: NodeConfig, world: World, keep_keys: Keep | None) -> tuple[IEngine, Sequence[str]]:
+    """The engine, and where it looks for others."""
+    if config.agent is None:
+        transport = Sockets(
+            reactor=world.reactor,
+            bind=(config.placement.bind_host, config.placement.bind_port),
+            envelope=world.envelope,
+            stream_time_max_s=config.swim.stream_timeout_s,
+        )
+        embedded = embed(config, world, transport, keep_keys)
+        return embedded.service, embedded.targets
+    from onevalue.agent import AgentEngine  # noqa: PLC0415  # few nodes have it
+
+    kept = world.journal.contents.clocks
+    engine = AgentEngine(
+        reactor=world.reactor,
+        name=config.name,
+        endpoint=HostnameEndpoint(world.reactor, config.agent.host, config.agent.port),
+        at=str(config.agent),
+        auth_key=config.agent.auth_key,
+        http_tag=partial(http_tag, config.http_at),
+        clocks=(0, 0, 0) if kept is None else (kept.member, kept.event, kept.query),
+    )
+    return engine, [str(config.agent)]
 
 
 def _reload_tokens(file: TokenFile, access: Access, exposed: Callable[[], list[str]]) -> None:
@@ -207,16 +229,16 @@ def _envelope(config: NodeConfig) -> tuple[Envelope, Keep | None]:
 def _say_who(config: NodeConfig, targets: Sequence[str], state: State) -> None:
     """The first line of the log that is ours: all that this node goes by."""
     placement = config.placement
+    at = host_port(placement.advertise_host, placement.advertise_port)
     _LOG.info(
-        "OneValue {version}: {name}, reached at {at}, holds {value} at generation {generation}, "
-        "keeps it {where}, and joins {join}",
+        "OneValue {version}: {name}, {member}, holds {value} at generation {generation}, keeps it {where}{joins}",
         version=__version__,
         name=config.name,
-        at=host_port(placement.advertise_host, placement.advertise_port),
+        member=f"reached at {at}" if config.agent is None else f"a member by the Serf agent at {config.agent}",
         value=shown(state.text.decode()),
         generation=state.generation,
         where="nowhere (--no-journal)" if config.data_dir is None else f"in {config.data_dir.absolute()}",
-        join=", ".join(targets[:TARGETS_SHOWN_MAX]) or "nobody",
+        joins="" if config.agent else f", and joins {', '.join(targets[:TARGETS_SHOWN_MAX]) or 'nobody'}",
     )
 
 

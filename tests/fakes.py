@@ -60,6 +60,8 @@ class FakeMembership:
         self.local_name = local_name
         self.contact_s: float | None = None
         self.engine_figures = EngineFigures()
+        self.engine_trouble: str | None = None
+        self.exchanged_with: list[str] = []
         self.sent_values: list[tuple[bytes, list[Member]]] = []
         self.relayed_values: list[tuple[bytes, list[Member]]] = []
         self.copied_values: list[list[Member]] = []
@@ -114,6 +116,14 @@ class FakeMembership:
         """See IMembership."""
         return self.contact_s
 
+    def exchanged(self, name: str) -> None:
+        """See IMembership."""
+        self.exchanged_with.append(name)
+
+    def trouble(self) -> str | None:
+        """See IMembership."""
+        return self.engine_trouble
+
     def observe_members(self, observer: Callable[[], None]) -> None:
         """See IMembership."""
         self._member_observers.append(observer)
@@ -149,9 +159,10 @@ class FakeMembership:
         """See IMembership."""
         self.copied_values.append(list(direct))
 
-    def send_event(self, name: str, payload: bytes, coalesce: bool) -> None:
+    def send_event(self, name: str, payload: bytes, coalesce: bool) -> Deferred[None]:
         """See IMembership."""
         self.sent_events.append((name, payload, coalesce))
+        return succeed(None)
 
     def query(self, request: QueryRequest) -> Deferred[QueryResult]:
         """See IMembership."""
@@ -167,9 +178,10 @@ class FakeMembership:
         self.key_changes.append((action, key, relay_factor))
         return self.key_result
 
-    def force_leave(self, name: str, prune: bool) -> None:
+    def force_leave(self, name: str, prune: bool) -> Deferred[None]:
         """See IMembership."""
         self.forced.append((name, prune))
+        return succeed(None)
 
     def rtt_s(self, one: str, other: str) -> float | None:
         """See IMembership."""

@@ -12,7 +12,7 @@ from random import Random
 from twisted.internet.defer import Deferred, succeed
 
 from onevalue.addresses import Placement
-from onevalue.assembly import Parts, World, assemble, make_node
+from onevalue.assembly import Embedded, Parts, World, assemble, embed, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
 from onevalue.config import GOSSIP_PORT_DEFAULT, HTTP_PORT_DEFAULT, LAN, SerfSettings, SpreadSettings, SwimSettings
 from onevalue.errors import RemoteProtocolError, UndecipherableError
@@ -74,6 +74,7 @@ class SimNode:
     clock: NodeClock
     endpoint: Endpoint
     parts: Parts
+    embedded: Embedded
     service: Node
     started_at: float
 
@@ -175,16 +176,18 @@ class Cluster:
             wall_clock=clock.wall_clock,
             journal=journal,
             envelope=envelope,
-            keep_keys=None,
-            transport=endpoint,
             exchange_states=partial(_exchange_states, endpoint, signer),
         )
-        parts = assemble(self._config(host, join), world)
+        config = self._config(host, join)
+        embedded = embed(config, world, endpoint)
+        told = bool(embedded.targets)
+        parts = assemble(config, world, embedded.service, expects_others=told, somebody_to_ask=told)
         endpoint.http = partial(_notify, parts, signer, journal, clock)
-        node = SimNode(host.name, clock, endpoint, parts, make_node(parts, world), self.clock.now)
+        service = make_node(parts, world)
+        node = SimNode(host.name, clock, endpoint, parts, embedded, service, self.clock.now)
         host.node = node
         if known is not None:
-            parts.serf.meet(*known)
+            embedded.serf.meet(*known)
         if self._on_start is not None:
             self._on_start(node, host)
         node.service.startService()

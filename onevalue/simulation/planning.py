@@ -197,14 +197,14 @@ class _Run:
         if not self._plan.settings.with_journal:
             node.parts.keeper.disownServiceParent()  # type: ignore[no-untyped-call]  # likewise
         node.parts.store.observe(lambda _: self._changed(node))
-        node.parts.gossip.observe_engine(lambda event: self._told(node, event))
+        node.embedded.service.observe_engine(lambda event: self._told(node, event))
 
     def _write(self, host: Host) -> None:
         if host.node is None:
             return
         if self._plan.plain:
             self._outcome.written_at = self._cluster.clock.now
-            host.node.parts.gossip.send_event(PLAIN_EVENT, b"%d" % VALUE, coalesce=False)
+            host.node.embedded.service.send_event(PLAIN_EVENT, b"%d" % VALUE, coalesce=False)
             return
 
         def acknowledged(_: object) -> None:

@@ -75,7 +75,7 @@ class Referee:
         if acknowledged is not None and node.current < acknowledged:
             self._complain(f"{host.name} starts with {_shown(node.current)}, but acknowledged {_shown(acknowledged)}")
         node.endpoint.on_packet = self._packet
-        node.parts.gossip.observe_engine(lambda event: self._told(node, event))
+        node.embedded.service.observe_engine(lambda event: self._told(node, event))
 
     def wiped(self, host: Host) -> None:
         """The disk of the host is lost, and all that was acknowledged by it alone."""
@@ -135,7 +135,7 @@ class Referee:
             if current < watched.current:
                 self._complain(f"{watched.host.name} went from {_shown(watched.current)} back to {_shown(current)}")
             watched.current = current
-        incarnation = watched.node.parts.serf.swim.local.incarnation
+        incarnation = watched.node.embedded.serf.swim.local.incarnation
         if incarnation < watched.incarnation:
             self._complain(f"{watched.host.name} went from incarnation {watched.incarnation} back to {incarnation}")
         watched.incarnation = incarnation
@@ -181,7 +181,7 @@ class Referee:
         """Why the nodes do not know each other, a sentence; None when each knows who runs, and where, and who not."""
         running = {host.name: host.address for host in self._cluster.hosts if host.node is not None}
         for node in self._cluster.nodes:
-            alive = {each.name: each.address for each in node.parts.gossip.members() if each.status is Status.ALIVE}
+            alive = {each.name: each.address for each in node.embedded.service.members() if each.status is Status.ALIVE}
             if alive != running:
                 return f"{node.name} {_difference(alive, running)}"
         return None
@@ -199,7 +199,7 @@ class Referee:
             self._complain(f"a packet of {endpoint.host} has {len(data)} bytes, not {limit} at most")
 
     def _check_bounds(self, node: SimNode) -> None:
-        status = cast("Mapping[str, Any]", node.parts.serf.status())
+        status = cast("Mapping[str, Any]", node.embedded.serf.status())
         queues = [(name, length, SERF_QUEUE_MAX) for name, length in status["queues"].items()]
         queues.append(("swim", status["swim"]["queue"], SWIM_QUEUE_MAX))
         for name, length, bound in queues:
@@ -213,7 +213,7 @@ class Referee:
 
 
 def _probes(node: SimNode) -> int:
-    return node.parts.serf.swim.counters["probes"]
+    return node.embedded.serf.swim.counters["probes"]
 
 
 def _difference(alive: dict[str, str], running: dict[str, str]) -> str:

@@ -94,19 +94,20 @@ class ClusterRoutes:
         answers = [{"from": sender, **_payload(payload)} for sender, payload in result.answers]
         return answer_json(request, {"acks": list(result.acks), "answers": answers})
 
-    def event(self, request: IRequest) -> bytes:
+    async def event(self, request: IRequest) -> bytes:
         """Sends a user event to all members."""
         body = _Body(request, ("name", "payload", "payload_base64", "coalesce"))
         name = body.text("name")
         if name == EVENT_NAME:
             raise ProblemError(400, f"events named {EVENT_NAME} carry the value: write it with PUT /v1/value")
         try:
-            self._context.membership.send_event(name, body.payload(), body.optional("coalesce", (bool,), default=False))
+            coalesce = body.optional("coalesce", (bool,), default=False)
+            await self._context.membership.send_event(name, body.payload(), coalesce)
         except LocalProtocolError as error:
-            raise ProblemError(400, str(error)) from None
+            raise _refusal(error) from None
         return answer_json(request, {"sent": name})
 
-    def force_leave(self, request: IRequest) -> bytes:
+    async def force_leave(self, request: IRequest) -> bytes:
         """A failed member counts as left, and with prune is forgotten."""
         body = _Body(request, ("name", "prune"))
         name, prune = body.text("name"), body.optional("prune", (bool,), default=False)
@@ -119,9 +120,9 @@ class ClusterRoutes:
                 409, f"{name} is alive, and would come back at once: stop it there, or wait until it counts as failed"
             )
         try:
-            membership.force_leave(name, prune)
+            await membership.force_leave(name, prune)
         except LocalProtocolError as error:
-            raise ProblemError(400, str(error)) from None
+            raise _refusal(error) from None
         return answer_json(request, {"name": name, "prune": prune})
 
     async def list_keys(self, request: IRequest) -> bytes:

@@ -135,6 +135,9 @@ def _members(context: Context, figures: EngineFigures) -> Iterator[Metric]:
     contact_s = membership.last_contact_s()
     if contact_s is not None:
         yield _gauge("onevalue_last_contact_seconds", "How long ago any other member was heard.", contact_s)
+    if figures.agent_connected is not None:
+        connected = figures.agent_connected
+        yield _gauge("onevalue_agent_connected", "1: the Serf agent of this node is there.", connected)
     if figures.health_score is not None:
         yield _gauge("onevalue_health_score", "How slow this node seems to itself; 0 is best.", figures.health_score)
     for name, meaning in PROBING.items():

@@ -47,7 +47,6 @@ class LiveKinds:
     async def node(self) -> dict[str, object]:
         """This node, how it is, and what time it is."""
         context, journal = self._context, self._context.journal
-        swim = context.membership.status().get("swim")
         current, durable = context.store.current, journal.durable
         last_contact_s = self._contact.last_contact_s()
         return {
@@ -60,7 +59,8 @@ class LiveKinds:
             "learning": context.spread.learning,
             "last_contact_s": None if last_contact_s is None else round(last_contact_s, 1),
             "isolated": context.isolated(),
-            "health_score": swim.get("health_score") if isinstance(swim, dict) else None,
+            "health_score": context.membership.figures().health_score,
+            "engine_trouble": context.membership.trouble(),
             "journal": {
                 "kind": journal.status().get("kind"),
                 "durable": durable is not None and durable >= current,

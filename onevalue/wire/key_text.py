@@ -4,6 +4,7 @@ It must not know where keys come from. The errors that it raises never show what
 """
 
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 
 from onevalue.wire.keyring import KEY_SIZES
@@ -37,3 +38,15 @@ def encode_key(key: bytes) -> str:
 def fingerprint(key: bytes) -> str:
     """16 hex digits that may be shown to anybody: the start of SHA-256 of "onevalue key" and the key."""
     return sha256(_FINGERPRINT_SALT + key).digest()[:FINGERPRINT_SIZE].hex()
+
+
+def by_fingerprint(counts: Mapping[str, int]) -> dict[str, int]:
+    """The same counts by fingerprints of keys in base64; what is none counts as "no key"."""
+    found: dict[str, int] = {}
+    for text, count in counts.items():
+        try:
+            name = fingerprint(decode_key(text))
+        except ValueError:
+            name = "no key"
+        found[name] = found.get(name, 0) + count
+    return found

@@ -283,6 +283,7 @@ class SerfAgent:
     prefix: Sequence[str] = ()
     process: Process | None = None
     earlier_output: str = ""
+    auth: str = ""
 
     @property
     def output(self) -> str:
@@ -305,7 +306,8 @@ class SerfAgent:
     async def run(self, command: str, *arguments: str) -> tuple[str, int]:
         """Output and exit status of `serf COMMAND` at this agent."""
         assert SERF is not None
-        words = [*self.prefix, SERF, command, f"-rpc-addr={self.host}:{RPC_PORT}", *arguments]
+        rpc = [f"-rpc-addr={self.host}:{RPC_PORT}", *([f"-rpc-auth={self.auth}"] if self.auth else [])]
+        words = [*self.prefix, SERF, command, *rpc, *arguments]
         out, err, code = await getProcessOutputAndValue(words[0], words[1:], env={"PATH": os.environ["PATH"]})
         return (out + err).decode("utf-8", "replace"), code
 

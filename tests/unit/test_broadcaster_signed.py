@@ -142,11 +142,13 @@ class SignedTests(SynchronousTestCase):
         assert self.counted() == (1, 1)
         assert self.store.current == OURS
         assert self.spread.learning
+        assert self.membership.exchanged_with == []
         self.between.on_answer = lambda response: response
         self.clock.advance(1.0)  # learning asks again after a pause
         assert self.counted() == (1, 1)
         assert self.store.current == THEIRS
         assert not self.spread.learning
+        assert self.membership.exchanged_with == ["n1"]
 
     def test_members_with_a_key_exchange_states(self) -> None:
         """With any keys in common, and the same label."""

@@ -249,7 +249,11 @@ class FaultTests(GossipTestCase):
         """An event that is sent while another is told of leaves too."""
         self.gossip.startService()
         self.hear_of("n2")
-        self.gossip.observe_members(lambda: self.gossip.send_event("deploy", b"now", coalesce=False))
+
+        def send() -> None:
+            self.gossip.send_event("deploy", b"now", coalesce=False)
+
+        self.gossip.observe_members(send)
         self.reactor.advance(1.0)
         assert any(b"deploy" in data for data, _ in self.reactor.udp_ports[0].written)
 

@@ -186,15 +186,17 @@ class NoticesTests(SynchronousTestCase):
         assert self.systemd.heard() == [f"STATUS=ready; holds {value} at generation 49; members: 2 alive, 1 failed"]
 
     def test_what_is_amiss_is_told(self) -> None:
-        """A disk that refuses, and that nobody else is there who was."""
+        """A disk that refuses, an agent that is away, and that nobody else is there who was."""
         self.make()
         self.systemd.heard()
         self.node.journal.trouble = "database or disk is full"
+        self.membership.engine_trouble = "The Serf agent is away."
         self.membership.set_members(make_member("n1"), make_member("n2", status=Status.FAILED))
         self.clock.advance(STATUS_LOOK_S)
         [line] = self.systemd.heard()
+        assert "members: 1 alive, 1 failed; The Serf agent is away; isolated" in line
         assert "ready; own writes are refused: database or disk is full;" in line
-        assert "members: 1 alive, 1 failed; isolated: No other member answers: this node is cut off" in line
+        assert "isolated: No other member answers: this node is cut off" in line
 
     def test_the_watchdog_is_fed_at_half_of_its_time(self) -> None:
         """From the start, also while the node learns and while it stops; not by a reactor that stands still."""

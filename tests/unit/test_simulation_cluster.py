@@ -47,7 +47,9 @@ class ClusterTests(SynchronousTestCase):
         node = self.cluster.hosts[at].node
         assert node is not None
         name = self.cluster.hosts[of].name
-        return next(((each.status, each.address) for each in node.parts.gossip.members() if each.name == name), None)
+        return next(
+            ((each.status, each.address) for each in node.embedded.service.members() if each.name == name), None
+        )
 
     def test_nodes_meet_and_hold_one_value(self) -> None:
         """By gossip at once; by anti-entropy and streams where UDP is blocked; encrypted too."""
@@ -72,7 +74,7 @@ class ClusterTests(SynchronousTestCase):
         self.write(self.cluster.hosts[2], 9)
         self.wait(5.0)
         assert self.held() == [42, 42, 9]
-        assert stranger.parts.gossip.last_contact_s() is None
+        assert stranger.embedded.service.last_contact_s() is None
         body = b'{"name":"n","learning":false,"state":{"generation":5,"value":1}}'
         http = self.cluster.nodes[0].endpoint.http
         assert http is not None

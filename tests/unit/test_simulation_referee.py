@@ -107,7 +107,7 @@ class RefereeTests(SynchronousTestCase):
 
     def test_the_own_incarnation_must_not_go_back(self) -> None:
         """Others would not believe it any more."""
-        states = self.node.parts.serf.swim._states
+        states = self.node.embedded.serf.swim._states
 
         def spoil() -> None:
             self.wait(1)
@@ -171,7 +171,7 @@ class RefereeTests(SynchronousTestCase):
 
     def test_nobody_is_called_failed_to_whom_nothing_was_done(self) -> None:
         """Where there are no faults at all."""
-        serf = self.node.parts.serf
+        serf = self.node.embedded.serf
         self.check_complaint(
             "n00002 calls n00000 failed",
             lambda: serf.swim._states._suspicion_fires("n00000", self.node.clock.seconds()),
@@ -190,7 +190,7 @@ class RefereeTests(SynchronousTestCase):
 
     def spoil_queue(self) -> None:
         """More events wait than may."""
-        queue = self.node.parts.serf._broadcasts._events
+        queue = self.node.embedded.serf._broadcasts._events
         queue._entries_max = 9999
         for number in range(5000):
             queue.add(b"%d" % number)

@@ -151,6 +151,15 @@ class StreamTests(LiveTestCase):
         assert found["events"]["events"][-1]["text"] == "member failed: n2"
         assert "No other member answers" in found["node"]["isolated"]
 
+    def test_an_agent_that_is_away_is_told(self) -> None:
+        """Null while nothing is amiss."""
+        wire = self.look()
+        self.settle(BEAT_INTERVAL_S)
+        assert dict(self.heard(wire))["node"]["engine_trouble"] is None
+        self.node.membership.engine_trouble = "The Serf agent is away."
+        self.settle(BEAT_INTERVAL_S)
+        assert dict(self.heard(wire))["node"]["engine_trouble"] == "The Serf agent is away."
+
     def test_the_end_of_learning_and_trouble_of_the_disk_are_events(self) -> None:
         """With the time when they happened, whether somebody looked or not."""
         journal = FailingJournal()

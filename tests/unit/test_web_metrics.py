@@ -157,6 +157,14 @@ class MetricsTests(SynchronousTestCase):
         assert of(samples, "onevalue_health_score") is None
         assert of(samples, "onevalue_probe_rtt_seconds_count") is None
 
+    def test_an_external_agent_is_there_or_away(self) -> None:
+        """And with the embedded engine there is nothing of the kind."""
+        node = WebNode()
+        assert of(scrape(node), "onevalue_agent_connected") is None
+        for connected in (True, False):
+            node.membership.engine_figures = EngineFigures(agent_connected=connected)
+            assert of(scrape(node), "onevalue_agent_connected") == connected
+
     def test_the_journal_is_there_if_there_is_one(self) -> None:
         """With its trouble, and how long its transactions took."""
         assert of(scrape(WebNode()), "onevalue_journal_healthy") is None
@@ -220,7 +228,7 @@ class DistTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """What a node shows, by name."""
-        self.names = {"up", *(name for name, _ in scrape(full_node()))}
+        self.names = {"up", "onevalue_agent_connected", *(name for name, _ in scrape(full_node()))}
 
     def test_the_documentation_names_all_that_there_is(self) -> None:
         """And nothing else."""

@@ -7,6 +7,7 @@ const QUIET_MS = 1500; // a value that changes often is told when it has come to
 const VALUE_SHOWN_MAX = 120;
 const WRONG = [
   [(node) => node.isolated, "This node is isolated."],
+  [(node) => node.engine_trouble, "Its Serf agent is away."],
   [(node) => node.journal.trouble, "Its disk does not take writes."],
   [(node) => node.not_ready, "It takes no writes."],
 ];

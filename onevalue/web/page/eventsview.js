@@ -9,11 +9,13 @@ const MARKS = {
   joined: ["alive", "yes"],
   recovered: ["alive", "yes"],
   ready: ["alive", "yes"],
+  agent: ["alive", "yes"],
   suspected: ["suspect", "no"],
   refuted: ["suspect", "no"],
   conflict: ["failed", "none"],
   failed: ["failed", "none"],
   disk: ["failed", "none"],
+  "agent-away": ["failed", "none"],
   left: ["left", "none"],
   forgotten: ["left", "none"],
 };

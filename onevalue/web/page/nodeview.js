@@ -97,6 +97,7 @@ function noticesOf({ connection, node }, loaded) {
   if (node.version !== loaded)
     notices.push(["old", "This page is old.", `The node runs ${node.version} now: load the page again.`]);
   if (node.isolated !== null) notices.push(["isolated", "Isolated.", `${node.isolated} The value may be old.`]);
+  if (node.engine_trouble !== null) notices.push(["engine", "No word of the members.", node.engine_trouble]);
   if (node.journal.trouble !== null) {
     notices.push([
       "disk",
