@@ -25,6 +25,7 @@ setup(
     packages=[
         "onevalue",
         "onevalue.commands",
+        "onevalue.rpc",
         "onevalue.serf",
         "onevalue.simulation",
         "onevalue.spread",

@@ -33,6 +33,7 @@ from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
 from onevalue.keyfile import read_keys
 from onevalue.optiontable import FLAGS, PARAMETERS
+from onevalue.rpcoptions import RpcAccess, read_rpc_access
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
 from onevalue.valuefile import check_path
@@ -86,6 +87,7 @@ class NodeConfig:
         broadcast_interval_s: between two rounds of anti-entropy.
         debug_interval_s: between two debug lines; 0 for none.
         access: who may call this node over HTTP, and whom it believes.
+        rpc: where Serf's tools may reach it; None: nowhere.
     """
 
     name: str
@@ -110,6 +112,7 @@ class NodeConfig:
     access: HttpAccess = field(default_factory=HttpAccess)
     history_max: int = HISTORY_MAX_DEFAULT
     value_file: Path | None = None
+    rpc: RpcAccess | None = None
 
 
 class Options(usage.Options):
@@ -180,6 +183,7 @@ class Options(usage.Options):
         data_dir = None if self._flag("no-journal") else self._data_dir(name)
         spread = self._spread()
         swim, serf = self._settings()
+        credentials = self._environ.get("CREDENTIALS_DIRECTORY")
         http = self._text("http") or placement.http_description(HTTP_PORT_DEFAULT)
         return NodeConfig(
             name=name,
@@ -203,7 +207,8 @@ class Options(usage.Options):
             spread=spread,
             broadcast_interval_s=self._number("broadcast-interval", float, 0.01, 3600.0),
             debug_interval_s=self._number("debug-interval", float, 0.0, 86400.0),
-            access=read_http_access(self._text, self._environ.get("CREDENTIALS_DIRECTORY")),
+            access=read_http_access(self._text, credentials),
+            rpc=read_rpc_access(self._text, credentials),
         )
 
     def _initial(self) -> Value:

@@ -8,15 +8,17 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import serverFromString
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint, serverFromString
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from onevalue import __version__, process
 from onevalue.addresses import Placement, host_port
-from onevalue.assembly import Parts, World, assemble, make_node
+from onevalue.assembly import Parts, Server, World, assemble, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
 from onevalue.collector import Collector
 from onevalue.debugline import DebugLine
@@ -30,6 +32,10 @@ from onevalue.loglines import shown
 from onevalue.node import Node
 from onevalue.options import NodeConfig, Options
 from onevalue.reloading import Reloading
+from onevalue.rpc.service import STOP_GRACE_S as RPC_STOP_GRACE_S
+from onevalue.rpc.service import RpcService
+from onevalue.rpc.stats import sections
+from onevalue.rpcoptions import AuthFile, RpcAccess
 from onevalue.sdnotify import Manager, Notices, take_manager
 from onevalue.signing import Signer
 from onevalue.store import State
@@ -85,7 +91,8 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     access = Access(config.access.tokens)
 
     def exposed() -> list[str]:
-        return exposure(config.placement, config.http_at, envelope, access.tokens)
+        of_rpc = [] if config.rpc is None else config.rpc.exposure
+        return [*exposure(config.placement, config.http_at, envelope, access.tokens), *of_rpc]
 
     _warn(exposed())
     signer = Signer(envelope, secrets.token_bytes)
@@ -138,6 +145,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
         ),
         connections_admitted(process.open_files_max()),
     )
+    rpc = None if config.rpc is None else _rpc(config.rpc, reactor, parts, envelope)
     debug = DebugLine(reactor=reactor, store=parts.store, membership=parts.gossip, interval_s=config.debug_interval_s)
     _say_who(config, parts.targets, parts.store.current)
     notices = None if manager is None else _notices(manager, parts, world)
@@ -145,17 +153,43 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     if config.access.token_file is not None:
         reloading.observe_reload(partial(_reload_tokens, config.access.token_file, access, exposed))
         reloading.observe_reload(web.tokens_changed)
+    if rpc is not None and config.rpc is not None and config.rpc.auth_file is not None:
+        reloading.observe_reload(partial(_reload_rpc_key, config.rpc.auth_file, rpc))
     return make_node(
         parts,
         world,
-        web=web,
-        web_stop_time_s=STOP_GRACE_S,
+        web=Server(web, STOP_GRACE_S),
+        rpc=None if rpc is None else Server(rpc, RPC_STOP_GRACE_S),
         debug=debug,
         reloading=reloading,
         value_file=value_file,
         onlookers=[lag, Collector(reactor)],
         notices=notices,
     )
+
+
+def _rpc(access: RpcAccess, reactor: Reactor, parts: Parts, envelope: Envelope) -> RpcService:
+    """Serf's tools have a node to speak with. A client that has it leave has the whole process end."""
+    side = parts.gossip.serf_side
+    kind = TCP6ServerEndpoint if ":" in access.host else TCP4ServerEndpoint
+
+    def leave() -> None:
+        with suppress(ReactorNotRunning):  # it stops already
+            reactor.stop()
+
+    return RpcService(
+        reactor=reactor,
+        endpoint=kind(reactor, access.port, interface=access.host),
+        side=side,
+        stats=lambda: sections(side, encrypted=envelope.keyring is not None, version=__version__),
+        leave=leave,
+        key=access.key,
+    )
+
+
+def _reload_rpc_key(file: AuthFile, rpc: RpcService) -> None:
+    """The key that counts is that in the file now. Raises ConfigError; then it is the one from before."""
+    rpc.change_key(file.read())
 
 
 def _notices(manager: Manager, parts: Parts, world: World) -> Notices:
