@@ -4,6 +4,7 @@ It must not know who watches. What is logged while a line is told is told after 
 one turn; it comes from any thread, and is told on the reactor's.
 """
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,7 +12,6 @@ from typing import Final
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from twisted.python.failure import Failure
-from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from onevalue.streams import Reactor
@@ -36,7 +36,7 @@ _LEVELS: Final = {
 
 @implementer(ILogObserver)
 class Monitor:
-    """An observer of Twisted's log.
+    """An observer of Twisted's log, made on the reactor's thread.
 
     Args:
         reactor: on whose thread lines are told.
@@ -44,6 +44,7 @@ class Monitor:
 
     def __init__(self, reactor: Reactor) -> None:
         self._reactor = reactor
+        self._thread = threading.get_ident()
         self._lines: deque[tuple[int, str]] = deque(maxlen=LINES_MAX)
         self._untold: deque[tuple[int, str]] = deque(maxlen=LINES_MAX)
         self._watchers: dict[object, tuple[int, Callable[[str], None]]] = {}
@@ -52,7 +53,7 @@ class Monitor:
     def __call__(self, event: LogEvent) -> None:
         """The line of this event is remembered, and told."""
         line = (_LEVELS.get(event.get("log_level"), LEVELS.index("INFO")), line_of(event))
-        if isInIOThread():
+        if threading.get_ident() == self._thread:
             self._take(line)
         else:
             self._reactor.callFromThread(self._take, line)

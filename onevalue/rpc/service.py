@@ -14,6 +14,7 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from onevalue.addresses import host_port
+from onevalue.errors import LocalProtocolError
 from onevalue.loglines import LimitedLog
 from onevalue.rpc.commands import Commands
 from onevalue.rpc.connection import RpcConnection
@@ -152,7 +153,7 @@ class RpcService(Service, ServerFactory):
 
     def _have_it_leave(self) -> Deferred[None]:
         left: Deferred[None] = Deferred()
-        left.addTimeout(LEAVE_TIME_MAX_S, self._reactor)
+        left.addTimeout(LEAVE_TIME_MAX_S, self._reactor, onTimeoutCancel=_not_left)
         self._leaving.append(left)
         self._leave()
         return left
@@ -173,3 +174,7 @@ class RpcService(Service, ServerFactory):
     def _abort_all(self) -> None:
         for connection in list(self._connections):
             connection.cut_off()
+
+
+def _not_left(_: object, seconds: float) -> Failure:
+    return Failure(LocalProtocolError(f"this node has not left within {seconds:g} s; its log may tell why"))
