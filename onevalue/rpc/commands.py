@@ -23,6 +23,7 @@ from onevalue.serf.asking import Question
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.serf.keys import KeyAction
 from onevalue.serf_side import Joined, QueryNews, SerfSide
+from onevalue.spread.rumour import EVENT_NAME
 from onevalue.wire import rpc_messages as rpc
 from onevalue.wire.internal_queries import NodeFilter, TagFilter
 from onevalue.wire.key_text import decode_key
@@ -198,6 +199,8 @@ class Commands:
 
     def _event(self, session: Session, seq: int, body: rpc.Event) -> Answer:
         del session, seq
+        if body.name == EVENT_NAME:
+            raise LocalProtocolError(f"events named {EVENT_NAME!r} carry the value: write it over HTTP")
         self._side.send_event(body.name, body.payload, coalesce=body.coalesce)
         return Reply()
 

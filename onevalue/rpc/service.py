@@ -27,7 +27,7 @@ from onevalue.streams import Reactor
 CONNECTIONS_MAX: Final = 32
 """Clients at once; more are closed at once.
 
-DEPARTURE (rpc-clients): Serf has no bound, here, for what waits for a client that does not read, and for a handshake.
+DEPARTURE (rpc-clients): Serf has no bound here, nor for a handshake; for a client that does not read it drops records.
 """
 
 STOP_GRACE_S: Final = 1.0

@@ -106,6 +106,13 @@ class RecordTests(StreamTestCase):
         assert "at most 512" in header["Error"]
         assert self.told(client) == []
 
+    def test_an_event_by_the_name_of_the_values_is_refused(self) -> None:
+        """Its receivers would take it for a write."""
+        client = self.stream("user")
+        [header] = self.client().ask("event", 1, rpc.Event("onevalue", b"{}", coalesce=False))
+        assert "carry the value" in header["Error"]
+        assert self.told(client) == []
+
     def test_only_what_is_wanted_is_told(self) -> None:
         """To each stream, also of one client."""
         client = self.stream("user:deploy", self.stream("member-join"), seq=2)
