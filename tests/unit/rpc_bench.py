@@ -45,7 +45,7 @@ class Client:
         self.transport = StringTransport(lenient=True)
         self.objects: list[Any] = []
         self._bench = bench
-        self._unpacker = msgpack.Unpacker(strict_map_key=False)
+        self._unpacker = msgpack.Unpacker(strict_map_key=False, unicode_errors="surrogateescape")
         protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     @property

@@ -207,6 +207,54 @@ class RequestTests(RpcTestCase):
         assert not self.rpc._connections
 
 
+TEXT = st.one_of(st.sampled_from(["", "n1", "*", "user:a", "(", "err", "http", "::1"]), st.text(max_size=8))
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), TEXT, st.binary(max_size=8)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXT, inner, max_size=3)),
+    max_leaves=5,
+)
+FIELDS = st.sampled_from(
+    [
+        *("Version", "AuthKey", "Name", "Payload", "Coalesce", "Node", "Prune", "Existing", "Replay", "Tags", "Status"),
+        *(
+            "DeleteTags",
+            "Type",
+            "LogLevel",
+            "Stop",
+            "FilterNodes",
+            "FilterTags",
+            "RequestAck",
+            "RelayFactor",
+            "Timeout",
+        ),
+        *("ID", "Key"),
+    ]
+)
+BODY = st.one_of(VALUES, st.dictionaries(FIELDS, st.one_of(TEXT, VALUES, st.dictionaries(TEXT, TEXT, max_size=2))))
+REQUEST = st.tuples(st.sampled_from([each for each in REQUESTS if each != "leave"]), st.integers(0, 3), BODY)
+
+
+class RequestFuzzTests(RpcTestCase):
+    """Requests that make more or less sense."""
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.lists(REQUEST, max_size=5))
+    def test_no_body_finds_a_fault(self, requests: list[tuple[str, int, object]]) -> None:
+        """It is done, refused, or closes the connection; the node's own tag stays, and nothing is left."""
+        client = self.client()
+        found = []
+        for command, seq, body in requests:
+            data = msgpack.packb({"Command": command, "Seq": seq})
+            found += client.send(data if REQUESTS[command] is None else data + msgpack.packb(body))
+        client.lose()
+        self.turn()
+        assert FAULT not in [error for error, _ in headers(found)]
+        assert self.own_tags()["http"] == "http:8080"
+        assert not self.rpc._connections
+        assert not self.gossip.serf_side._observers
+        assert not self.rpc._monitor._watchers
+
+
 class OrderTests(RpcTestCase):
     """One request after the other."""
 
