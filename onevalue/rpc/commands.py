@@ -29,8 +29,8 @@ from onevalue.wire.internal_queries import NodeFilter, TagFilter
 from onevalue.wire.key_text import decode_key
 from onevalue.wire.rpc_codec import encode_member, encode_members, encode_record, encode_reply
 
-MEMBERS_PER_STEP: Final = 50
-"""Members that are looked at, and encoded, before others have their turn: a hostile expression takes its time."""
+MEMBERS_PER_STEP: Final = 5
+"""Members that are looked at, and encoded, in one step: with hostile expressions that takes its time."""
 
 _NS: Final = 1e9
 

@@ -14,7 +14,7 @@ TURN_TIME_S = 0.005
 """So long steps are done in one turn of the reactor; then it rests for as long as they took."""
 
 Step = Callable[[], bool]
-"""Does a little, and returns whether more is to be done."""
+"""Does a little, at most some milliseconds, and returns whether more is to be done."""
 
 
 class Turns:
@@ -47,14 +47,13 @@ class Turns:
     def _turn(self) -> None:
         self._call, begun_s = None, self._reactor.seconds()
         taken_s = 0.0
-        for _ in range(len(self._waiting)):
-            if not self._waiting or taken_s >= TURN_TIME_S:
-                break
+        while self._waiting and taken_s < TURN_TIME_S:
             self._do(self._waiting.popleft())
             taken_s = self._reactor.seconds() - begun_s
+        if self._call is not None:  # a step has begun another work
+            self._call.cancel()
+            self._call = None
         if self._waiting:
-            if self._call is not None:  # a step has begun another work
-                self._call.cancel()
             self._call = self._reactor.callLater(max(0.0, taken_s), self._turn)
 
     def _do(self, step: Step) -> None:

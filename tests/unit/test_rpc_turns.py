@@ -32,7 +32,7 @@ class TurnsTests(SynchronousTestCase):
         self.turns.begin(self.work("a", 3))
         self.turns.begin(self.work("b", 1))
         assert self.done == []
-        self.clock.turn(3)
+        self.clock.turn()
         assert self.done == ["a", "b", "a", "a"]
         assert not self.clock.getDelayedCalls()
 
@@ -45,7 +45,7 @@ class TurnsTests(SynchronousTestCase):
 
         self.turns.begin(begin)
         self.turns.begin(self.work("a", 2))
-        self.clock.turn(4)
+        self.clock.turn()
         assert self.done == ["a", "b", "a", "b"]
 
     def test_what_took_time_is_followed_by_as_much_rest(self) -> None:
@@ -67,7 +67,7 @@ class TurnsTests(SynchronousTestCase):
 
         self.turns.begin(fail)
         self.turns.begin(self.work("a", 2))
-        self.clock.turn(2)
+        self.clock.turn()
         assert self.done == ["a", "a"]
         assert len(self.flushLoggedErrors(ZeroDivisionError)) == 1  # type: ignore[no-untyped-call]  # Twisted's has no types
 
