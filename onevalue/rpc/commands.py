@@ -152,8 +152,6 @@ class Commands:
 
         def step() -> bool:
             start = next(starts, None)
-            if done.called:  # nobody waits for it any more
-                return False
             if start is None:
                 done.callback(Reply("", encode_members(found)))
                 return False
@@ -211,8 +209,8 @@ class Commands:
         timeout_s = body.timeout_ns / _NS if body.timeout_ns else None
         question = Question(body.name, body.payload, filters, body.request_ack, body.relay_factor, timeout_s)
         own = _OwnQuery(session, seq)
-        own.over = session.add_query(self._side.ask(question, own.hear))
-        return Reply(then=own.begin)
+        over = session.add_query(self._side.ask(question, own.hear))
+        return Reply(then=partial(own.begin, over))
 
     def _respond(self, session: Session, seq: int, body: rpc.Respond) -> Answer:
         del seq
@@ -268,29 +266,25 @@ class _OwnQuery:
     """Tells a client what comes of its query, but nothing before the response has gone."""
 
     def __init__(self, session: Session, seq: int) -> None:
-        self.over: Stop = _nothing
         self._session = session
         self._seq = seq
-        self._early: list[QueryNews] | None = []
+        self._over: Stop | None = None  # until the response has gone
+        self._early: list[QueryNews] = []
 
     def hear(self, news: QueryNews) -> None:
         """A member has acked or answered, or nothing more will come."""
-        if self._early is not None:
+        if self._over is None:
             self._early.append(news)
             return
         if isinstance(news, told.QueryDone):
-            self.over()
+            self._over()
         self._session.tell(self._seq, _query_record(news))
 
-    def begin(self) -> None:
-        """The response has gone."""
-        early, self._early = self._early or [], None
-        for news in early:
+    def begin(self, over: Stop) -> None:
+        """The response has gone; `over` is to be called when nothing more will come."""
+        self._over = over
+        for news in self._early:
             self.hear(news)
-
-
-def _nothing() -> None:
-    """What ends a query that has not begun."""
 
 
 def _joined(joined: Joined) -> Reply:

@@ -6,7 +6,8 @@ command does.
 
 import hmac
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -134,15 +135,13 @@ class RpcConnection(Protocol):
         is_known = header.command in REQUESTS
         has_body = is_known and REQUESTS[header.command] is not None
         if not self._greeted and header.command != "handshake":
-            self._respond(header, Reply(ErrorText.HANDSHAKE_REQUIRED))
-            self.finish_up()
+            self._refuse(header, ErrorText.HANDSHAKE_REQUIRED, closes=True)
         elif not self._may(header.command):
             # DEPARTURE (rpc-skip): Serf takes the body for the next header, and refuses once more.
             self._skips_body = has_body
-            self._respond(header, Reply(ErrorText.AUTHENTICATION_REQUIRED))
+            self._refuse(header, ErrorText.AUTHENTICATION_REQUIRED, closes=False)
         elif not is_known:
-            self._respond(header, Reply(ErrorText.UNSUPPORTED_COMMAND))
-            self.finish_up()
+            self._refuse(header, ErrorText.UNSUPPORTED_COMMAND, closes=True)
         elif has_body:
             self._header = header
         else:
@@ -151,13 +150,29 @@ class RpcConnection(Protocol):
     def _may(self, command: str) -> bool:
         return self._authenticated or not self._around.key or command in {"handshake", "auth"}
 
+    def _refuse(self, header: rpc.RequestHeader, error: str, *, closes: bool) -> None:
+        """The request is refused in its turn: refusals take time as well."""
+
+        def refuse() -> None:
+            self._respond(header, Reply(error))
+            if closes:
+                self.finish_up()
+            self._busy = False
+            self._go_on()
+
+        self._later(refuse)
+
     def _begin(self, header: rpc.RequestHeader, body: Any) -> None:
-        """The request is handled in a later turn; the next one waits until it is over."""
+        """The request is handled in its turn."""
+        self._later(partial(self._handle, header, body))
+
+    def _later(self, work: Callable[[], None]) -> None:
+        """The work is done in a later turn, if the client is there then; the next request waits until it is over."""
         self._busy = True
 
         def step() -> bool:
             if not self._ended:
-                self._handle(header, body)
+                work()
             return False
 
         self._around.turns.begin(step)

@@ -13,6 +13,7 @@ from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.serf.filters import FILTERS_MAX
 from onevalue.wire import rpc_messages as rpc
 from onevalue.wire.key_text import encode_key
+from onevalue.wire.rpc_codec import encode_request
 from tests.unit.rpc_bench import TAGS, Client, RpcTestCase
 
 OLD, NEW = bytes(range(32)), bytes(range(100, 116))
@@ -199,6 +200,16 @@ class QueryTests(RpcTestCase):
             {"From": "n1", "Payload": b"7 days", "Type": "response"},
             {"From": "", "Payload": None, "Type": "done"},
         ]
+
+    def test_what_comes_at_once_is_told_after_the_response(self) -> None:
+        """Where packets of the node to itself arrive before its call returns."""
+        [port] = self.reactor.udp_ports
+        self.patch(port, "write", self.receive)  # type: ignore[no-untyped-call]  # Twisted's has no types
+        self.gossip.answer_query("q", lambda _: b"here")
+        client = self.client()
+        found = client.send(encode_request("query", 1, rpc.Query("q", request_ack=True)))
+        assert [each.get("Type") for each in found] == [None, None, "ack", None, "response", None, "done"]
+        assert client.protocol._session._queries == {}
 
     def test_a_query_lasts_as_long_as_it_says(self) -> None:
         """If not all have answered."""

@@ -298,6 +298,31 @@ class OrderTests(RpcTestCase):
         assert [seq for _, seq in headers([*client.more(), *client.more()])] == [9, 9, 9]
 
 
+class BusyTests(RpcTestCase):
+    """A client that asks for much does not hold up the node."""
+
+    key = "sesame"
+
+    def test_each_answer_has_its_turn(self) -> None:
+        """Also refusals: nothing is done while bytes come in."""
+        client = Client(self)
+        client.protocol.dataReceived(HELLO)
+        assert not client.transport.value()
+        assert headers(client.more()) == [("", 0)]
+        client.protocol.dataReceived(encode_request("members", 1) * 100)
+        assert not client.transport.value()
+        assert client.transport.producerState == "paused"
+        assert len(client.more()) == 100
+        assert client.transport.producerState == "producing"
+
+    def test_a_client_that_has_gone_is_not_answered(self) -> None:
+        """What it asked for is not done."""
+        client = Client(self)
+        client.protocol.dataReceived(HELLO + encode_request("members", 1))
+        client.lose()
+        assert client.more() == []
+
+
 class SlowTests(RpcTestCase):
     """A client that does not read never grows the node."""
 

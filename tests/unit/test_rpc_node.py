@@ -18,6 +18,7 @@ from tests.unit.test_journal import Steps
 from tests.unit.test_tap import WholeNodeTestCase, free_port
 
 reactor: Any = _reactor
+HOST = "127.0.0.3"
 HELLO = encode_request("handshake", 0, rpc.Handshake())
 
 
@@ -43,8 +44,8 @@ class RpcNodeTests(WholeNodeTestCase):
 
     def serve(self, *arguments: str) -> tuple[Any, RpcService, int]:
         """A node with an RPC, that, and its port."""
-        port = free_port("127.0.0.1")
-        node = self.start("n", f"--rpc=127.0.0.1:{port}", *arguments, host="127.0.0.1")
+        port = free_port(HOST)  # of an address of its own, as the node looks for free ports too
+        node = self.start("n", f"--rpc={HOST}:{port}", *arguments, host="127.0.0.1")
         return node, self.part(node, RpcService), port
 
     @inlineCallbacks
@@ -54,7 +55,7 @@ class RpcNodeTests(WholeNodeTestCase):
         path.write_text("sesame\n")
         path.chmod(0o600)
         node, service, port = self.serve(f"--rpc-auth-file={path}")
-        first = yield connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Collecting())
+        first = yield connectProtocol(TCP4ClientEndpoint(reactor, HOST, port), Collecting())
         auth = encode_request("auth", 1, rpc.Auth("sesame"))
         first.transport.write(HELLO + auth + encode_request("members", 2))
         yield self.until(lambda: len(first.objects) == 4, "the members are told")
@@ -69,7 +70,7 @@ class RpcNodeTests(WholeNodeTestCase):
         self.part(node, Reloading).reload()
         yield self.until(lambda: not service._connections, "the client is cut off")
 
-        second = yield connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Collecting())
+        second = yield connectProtocol(TCP4ClientEndpoint(reactor, HOST, port), Collecting())
         second.transport.write(HELLO + auth + encode_request("auth", 2, rpc.Auth("other")))
         yield self.until(lambda: len(second.objects) == 3, "the keys are judged")
         assert [each["Error"] for each in second.objects] == ["", "Invalid authentication token", ""]
@@ -82,7 +83,7 @@ class RpcNodeTests(WholeNodeTestCase):
         node, service, port = self.serve()
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            slow.connect(("127.0.0.1", port))
+            slow.connect((HOST, port))
             slow.setblocking(False)
             slow.send(HELLO)
             yield self.until(lambda: service._connections, "it is connected")
