@@ -65,7 +65,7 @@ class RpcConnection(Protocol):
     def connectionMade(self) -> None:
         """The client must do its handshake in time."""
         assert self.transport is not None
-        self._outgoing = Outgoing(self._around.reactor, self.transport, self._go_on)
+        self._outgoing = Outgoing(self._around.reactor, self.transport, self._go_on, self._too_slow)
         self._deadline = self._around.reactor.callLater(GREETING_TIME_MAX_S, self._outgoing.cut_off)
         self._around.opened(self)
 
@@ -229,6 +229,7 @@ class RpcConnection(Protocol):
     def _authenticate(self, body: rpc.Auth) -> Reply:
         """Where there is no key, the empty one is right, as it is for Serf."""
         if not hmac.compare_digest(body.key.encode("utf-8", "surrogatepass"), self._around.key):
+            self._around.lines.info("an RPC client has told a wrong key")
             return Reply(ErrorText.INVALID_TOKEN)
         self._authenticated = True
         self._know()
@@ -249,6 +250,9 @@ class RpcConnection(Protocol):
 
     def _tell(self, seq: int, record: bytes) -> None:
         self._outgoing.tell(encode_response("", seq, record))
+
+    def _too_slow(self) -> None:
+        self._around.lines.info("an RPC client that did not read was cut off")
 
     def _end(self) -> None:
         """Nothing more is taken from the client, and nothing of it is under way."""

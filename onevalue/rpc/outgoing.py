@@ -27,16 +27,24 @@ class Outgoing:
         reactor: time, and delayed calls.
         transport: of the client.
         drained: called when the client has taken all, after it had not.
+        too_slow: called when the client is cut off because it did not read.
 
     Attributes:
         full: the client has not taken what it was sent; no further response is to be made.
     """
 
-    def __init__(self, reactor: IReactorTime, transport: ITransport, drained: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        transport: ITransport,
+        drained: Callable[[], object],
+        too_slow: Callable[[], object],
+    ) -> None:
         self.full = False
         self._reactor = reactor
         self._transport = transport
         self._drained = drained
+        self._too_slow = too_slow
         self._unsent = 0
         self._deadline: IDelayedCall | None = None
         self._ended = False
@@ -54,7 +62,7 @@ class Outgoing:
         if self.full:
             self._unsent += len(data)
             if self._unsent > UNSENT_SIZE_MAX:
-                self.cut_off()
+                self._give_up()
                 return
         self._transport.write(data)
 
@@ -101,4 +109,8 @@ class Outgoing:
                 self._deadline.cancel()
             self._deadline = None
         if time_s is not None:
-            self._deadline = self._reactor.callLater(time_s, self.cut_off)
+            self._deadline = self._reactor.callLater(time_s, self._give_up)
+
+    def _give_up(self) -> None:
+        self.cut_off()
+        self._too_slow()

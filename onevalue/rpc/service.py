@@ -70,16 +70,23 @@ class RpcService(Service, ServerFactory):
         self._monitor = Monitor(reactor)
         globalLogPublisher.addObserver(self._monitor)
         self._turns = Turns(reactor)
+        lines = LimitedLog(self._log, reactor.seconds)
         commands = Commands(
             side=side,
             monitor=self._monitor,
             turns=self._turns,
             leave=self._have_it_leave,
             stats=stats,
-            lines=LimitedLog(self._log, reactor.seconds),
+            lines=lines,
         )
         self._around = Surroundings(
-            reactor, self._turns, commands, self._opened, self._closed, key.encode("utf-8", "surrogateescape")
+            reactor=reactor,
+            turns=self._turns,
+            commands=commands,
+            lines=lines,
+            opened=self._opened,
+            closed=self._closed,
+            key=_octets(key),
         )
         self._connections: dict[RpcConnection, None] = {}
         self._port: IListeningPort | None = None
@@ -91,18 +98,22 @@ class RpcService(Service, ServerFactory):
         assert self._port is not None, "the service has not started"
         return self._port.getHost()
 
-    def startService(self) -> None:
-        """Listens.
+    def privilegedStartService(self) -> None:
+        """Listens before twistd drops its privileges, and before anything else has begun.
 
         Raises:
             CannotListenError: the port is taken, or not ours to have; the service is not started.
         """
-        failures: list[Failure] = []
-        globalLogPublisher.addObserver(self._monitor)  # nothing, if it is there
-        self._endpoint.listen(self).addCallback(self._listens).addErrback(failures.append)
-        if failures:
-            globalLogPublisher.removeObserver(self._monitor)
-            failures[0].raiseException()
+        self._listen()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+    def startService(self) -> None:
+        """Listens, unless `privilegedStartService` has done so.
+
+        Raises:
+            CannotListenError: as there.
+        """
+        self._listen()
         super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
 
     def stopService(self) -> Deferred[None]:
@@ -120,10 +131,9 @@ class RpcService(Service, ServerFactory):
 
     def change_key(self, key: str) -> None:
         """Clients must know this key from now on; those who are there are cut off, if it is another."""
-        changed = key.encode("utf-8", "surrogateescape")
-        if changed == self._around.key:
+        if _octets(key) == self._around.key:
             return
-        self._around.key = changed
+        self._around.key = _octets(key)
         for connection in list(self._connections):
             connection.cut_off()
 
@@ -134,6 +144,16 @@ class RpcService(Service, ServerFactory):
         return RpcConnection(self._around)
 
     # Inside
+
+    def _listen(self) -> None:
+        if self._port is not None:
+            return
+        failures: list[Failure] = []
+        globalLogPublisher.addObserver(self._monitor)  # nothing, if it is there
+        self._endpoint.listen(self).addCallback(self._listens).addErrback(failures.append)
+        if failures:
+            globalLogPublisher.removeObserver(self._monitor)
+            failures[0].raiseException()
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
@@ -174,6 +194,10 @@ class RpcService(Service, ServerFactory):
     def _abort_all(self) -> None:
         for connection in list(self._connections):
             connection.cut_off()
+
+
+def _octets(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
 
 
 def _not_left(_: object, seconds: float) -> Failure:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from onevalue.loglines import LimitedLog
 from onevalue.rpc.commands import Commands
 from onevalue.rpc.turns import Turns
 from onevalue.streams import Reactor
@@ -17,6 +18,7 @@ class Surroundings:
         reactor: time, and delayed calls.
         turns: in which requests are handled.
         commands: what each does.
+        lines: for the log.
         opened: told of each connection that is made.
         closed: and of each that has ended.
         key: that clients must know; empty: none is needed.
@@ -25,6 +27,7 @@ class Surroundings:
     reactor: Reactor
     turns: Turns
     commands: Commands
+    lines: LimitedLog
     opened: Callable[[Any], object]
     closed: Callable[[Any], object]
     key: bytes = field(default=b"", repr=False)

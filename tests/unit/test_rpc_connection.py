@@ -115,6 +115,7 @@ class KeyTests(RpcTestCase):
         client = self.client()
         for wrong in ("", "sesam", "sesame ", "Sesame", "\udcff"):
             assert headers(client.ask("auth", 1, rpc.Auth(wrong))) == [(ErrorText.INVALID_TOKEN, 1)]
+            assert self.rpc._monitor._lines.pop()[1].endswith("an RPC client has told a wrong key")
         assert client.ask("auth", 2, rpc.Auth("sesame")) == []
         assert headers(client.ask("auth", 3, rpc.Auth("no"))) == [(ErrorText.INVALID_TOKEN, 3)]
         assert headers(client.send(NOBODY)) == [("", 9)]
@@ -336,6 +337,7 @@ class SlowTests(RpcTestCase):
         self.wait(BEHIND_TIME_MAX_S / 2 + 0.2)
         assert slow.is_cut_off
         assert not fast.is_closed
+        assert self.rpc._monitor._lines[-1][1].endswith("an RPC client that did not read was cut off")
 
     def test_a_client_for_whom_too_much_waits_is_cut_off(self) -> None:
         """Records are not dropped without a word."""

@@ -4,18 +4,22 @@ import socket
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # comes without types
+import pytest
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import inlineCallbacks
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
+from twisted.logger import formatEvent, globalLogPublisher
 
+from onevalue.node import StartError
 from onevalue.reloading import Reloading
 from onevalue.rpc import outgoing
 from onevalue.rpc.service import RpcService
+from onevalue.tap import build_node
 from onevalue.wire import rpc_messages as rpc
 from onevalue.wire.rpc_codec import encode_request
 from tests.unit.test_journal import Steps
-from tests.unit.test_tap import WholeNodeTestCase, free_port
+from tests.unit.test_tap import WholeNodeTestCase, configured, free_port
 
 reactor: Any = _reactor
 HOST = "127.0.0.3"
@@ -74,6 +78,29 @@ class RpcNodeTests(WholeNodeTestCase):
         second.transport.write(HELLO + auth + encode_request("auth", 2, rpc.Auth("other")))
         yield self.until(lambda: len(second.objects) == 3, "the keys are judged")
         assert [each["Error"] for each in second.objects] == ["", "Invalid authentication token", ""]
+        yield node.stopService()
+
+    @inlineCallbacks
+    def test_a_port_that_is_taken_keeps_the_node_from_starting(self) -> Steps:
+        """One clear line says which, and what has begun can be stopped."""
+        port = free_port(HOST)
+        with socket.create_server((HOST, port)):
+            node: Any = build_node(
+                configured("--name=n", "--no-journal", f"--rpc={HOST}:{port}", host="127.0.0.1"), reactor
+            )
+            with pytest.raises(StartError, match=f"cannot listen on {HOST} port {port}"):
+                node.privilegedStartService()
+            yield node.stopService()
+
+    @inlineCallbacks
+    def test_what_is_open_to_others_is_said(self) -> Steps:
+        """At the start, as for the other ports."""
+        said: list[str] = []
+        hear: Any = lambda event: said.append(formatEvent(event))  # noqa: E731  # an ILogObserver, if not by type
+        globalLogPublisher.addObserver(hear)
+        self.addCleanup(globalLogPublisher.removeObserver, hear)
+        node: Any = build_node(configured("--name=n", "--no-journal", "--rpc=192.0.2.1", host="127.0.0.1"), reactor)
+        assert [line for line in said if line.startswith("the agent RPC on 192.0.2.1:7373 is open")]
         yield node.stopService()
 
     @inlineCallbacks
