@@ -38,7 +38,7 @@ LEAVE_TIME_MAX_S: Final = 30.0
 
 
 class RpcService(Service, ServerFactory):
-    """Speaks with the clients of a Serf agent at an endpoint. The log is listened to from when this is made.
+    """Speaks with the clients of a Serf agent at an endpoint, and listens to the log from its start to its stop.
 
     Args:
         reactor: time, threads.
@@ -68,7 +68,6 @@ class RpcService(Service, ServerFactory):
         self._leave = leave
         self._leaving: list[Deferred[None]] = []
         self._monitor = Monitor(reactor)
-        globalLogPublisher.addObserver(self._monitor)
         self._turns = Turns(reactor)
         lines = LimitedLog(self._log, reactor.seconds)
         commands = Commands(
@@ -149,7 +148,7 @@ class RpcService(Service, ServerFactory):
         if self._port is not None:
             return
         failures: list[Failure] = []
-        globalLogPublisher.addObserver(self._monitor)  # nothing, if it is there
+        globalLogPublisher.addObserver(self._monitor)  # not sooner: Twisted tells what came before its log began again
         self._endpoint.listen(self).addCallback(self._listens).addErrback(failures.append)
         if failures:
             globalLogPublisher.removeObserver(self._monitor)
