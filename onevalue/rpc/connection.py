@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from onevalue.errors import OneValueError, RemoteProtocolError
 from onevalue.rpc.commands import Answer, HangUpError, Reply, refusal
@@ -39,6 +40,7 @@ GREETING_TIME_MAX_S: Final = 10.0
 FAULT: Final = "an error of the node itself, of which its log tells"
 
 
+@implementer(IHalfCloseableProtocol)
 class RpcConnection(Protocol):
     """From the first byte to the last.
 
@@ -57,6 +59,7 @@ class RpcConnection(Protocol):
         self._greeted = self._authenticated = False
         self._busy = self._ended = False
         self._reading = True
+        self._heard_all = False  # the client sends no more
         self._deadline: IDelayedCall | None = None
         self._session = Session(self._tell, around.reactor.seconds)
 
@@ -75,6 +78,14 @@ class RpcConnection(Protocol):
             return
         self._incoming.append(self._splitter.feed(data))
         self._go_on()
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more: the connection ends when all that it has asked for is answered."""
+        self._heard_all = True
+        self._go_on()
+
+    def writeConnectionLost(self) -> None:
+        """Nobody here closes one direction only."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002  # as Protocol has it
         """Nothing is left of it."""
@@ -107,7 +118,10 @@ class RpcConnection(Protocol):
                     self._take(item)
             except RemoteProtocolError:
                 self.finish_up()
-        self._read(not self._incoming)
+        if not self._heard_all:
+            self._read(not self._incoming)
+        elif not (self._incoming or self._busy):
+            self.finish_up()
 
     def _read(self, wanted: bool) -> None:
         if wanted is self._reading or self._ended:

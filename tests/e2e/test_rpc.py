@@ -246,10 +246,15 @@ async def test_the_tag_of_a_node_stays_its_own(house: House) -> None:
     assert json.loads(text)["members"][0]["tags"] == {"http": f"http:{HTTP_PORT}"}
 
 
-def conversation(host: str, sent: bytes) -> tuple[bytes, bool]:
-    """What comes back within a second, and whether the other side has closed the connection then."""
+def conversation(host: str, sent: bytes, *, ends: bool = False) -> tuple[bytes, bool]:
+    """What comes back within a second, and whether the other side has closed the connection then.
+
+    `ends`: no more is sent, and the other side can tell.
+    """
     with socket.create_connection((host, RPC_PORT), timeout=5) as connection:
         connection.sendall(sent)
+        if ends:
+            connection.shutdown(socket.SHUT_WR)
         connection.settimeout(1)
         received = b""
         while True:
@@ -302,13 +307,16 @@ async def test_a_client_is_refused_byte_for_byte_as_an_agent_does_it(house: Hous
     with pytest.raises(AssertionError):  # it waits for `serf info` without a key
         await agent_up
     await node.start()
+    hosts = (agent.host, node.host)
     for name, sent in REFUSED.items():
-        answers = [await deferToThread(conversation, host, sent) for host in (agent.host, node.host)]
+        answers = [await deferToThread(conversation, host, sent) for host in hosts]
         objects = [_objects(data) for data, _ in answers]
         assert objects[1] == objects[0], name
         assert answers[1][1] == answers[0][1], name
+    ended = [await deferToThread(conversation, host, HELLO + RIGHT + COORDINATE, ends=True) for host in hosts]
+    assert ended[1] == ended[0]
     for words in (["members"], ["members", "-rpc-auth=wrong"], ["members", f"-rpc-auth={AUTH}", "-status=left"]):
-        (theirs, status), (ours, our_status) = [await serf(host, *words) for host in (agent.host, node.host)]
+        (theirs, status), (ours, our_status) = [await serf(host, *words) for host in hosts]
         assert (shape(ours), our_status) == (shape(theirs), status), words
 
 

@@ -316,6 +316,20 @@ class BusyTests(RpcTestCase):
         assert len(client.more()) == 100
         assert client.transport.producerState == "producing"
 
+    def test_a_client_that_sends_no_more_is_answered_to_the_end(self) -> None:
+        """Then the connection ends, with its streams."""
+        client = Client(self)
+        client.protocol.dataReceived(HELLO + encode_request("auth", 1, rpc.Auth("sesame")) + NOBODY)
+        client.protocol.dataReceived(encode_request("stream", 2, rpc.Stream("*")))
+        client.protocol.readConnectionLost()
+        assert not client.is_closed
+        assert [seq for _, seq in headers(client.more())] == [0, 1, 9, 2]
+        assert client.is_closed
+        assert not self.gossip.serf_side._observers
+        greeted = self.client()
+        greeted.protocol.readConnectionLost()
+        assert greeted.is_closed
+
     def test_a_client_that_has_gone_is_not_answered(self) -> None:
         """What it asked for is not done."""
         client = Client(self)
