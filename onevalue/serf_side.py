@@ -96,6 +96,8 @@ class SerfSide:
     def change_tags(self, sets: Mapping[str, str], deletes: Iterable[str]) -> None:
         """This node has none of the tags `deletes`, and then those of `sets`, until it ends, and tells all members.
 
+        DEPARTURE (own-tag): Serf has no tag of its own.
+
         Raises:
             LocalProtocolError: one of them is the node's own tag, or has no name; or they are too long together.
                 Nothing changed.

@@ -1,6 +1,9 @@
 """Streams: what the engine tells goes to the clients whose filters let it through, as records of the RPC.
 
 The engine is listened to while there is a stream. A record is encoded once for all. It must not know connections.
+
+DEPARTURE (uncoalesced): Serf collects events for a second or more, and tells several members in one record, and of user
+events of one name that may coalesce the newest only.
 """
 
 from collections.abc import Callable
