@@ -26,6 +26,7 @@ setup(
         "onevalue",
         "onevalue.agent",
         "onevalue.commands",
+        "onevalue.rpc",
         "onevalue.serf",
         "onevalue.simulation",
         "onevalue.spread",

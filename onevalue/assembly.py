@@ -84,6 +84,19 @@ class Parts:
     isolation: Isolation
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What serves clients, and how long its stop takes at most, in seconds."""
+
+    service: Service
+    stop_time_s: float
+
+    @property
+    def stop(self) -> Stop:
+        """A step of stopping."""
+        return Stop(self.service.stopService, self.stop_time_s + STOP_TIME_MAX_S)
+
+
 def embed(config: NodeConfig, world: World, transport: Transport, keep_keys: Keep | None = None) -> Embedded:
     """The embedded engine, not yet started.
 
@@ -159,8 +172,8 @@ def make_node(
     parts: Parts,
     world: World,
     *,
-    web: Service | None = None,
-    web_stop_time_s: float = 0.0,
+    web: Server | None = None,
+    rpc: Server | None = None,
     debug: Service | None = None,
     reloading: Service | None = None,
     value_file: Service | None = None,
@@ -172,15 +185,17 @@ def make_node(
     Args:
         parts: of the node.
         world: of the node.
-        web: serves clients, and stops within `web_stop_time_s`; None: nobody does.
-        web_stop_time_s: see there.
+        web: serves clients; None: nobody does.
+        rpc: serves Serf's tools; None: nobody does.
         debug: looks on.
         reloading: hears that what can change while the node runs is to be read again.
         value_file: keeps the value in a file.
         onlookers: see to the process, from when all else runs until all else has stopped.
         notices: tell who has started the node how it is, from when all else runs until all else has stopped.
     """
-    children = [value_file, parts.broadcaster, parts.keeper, debug, web, parts.engine, reloading, *onlookers, notices]
+    first = [value_file, parts.broadcaster, parts.keeper, debug, None if web is None else web.service]
+    then = [parts.engine, None if rpc is None else rpc.service, reloading, *onlookers, notices]
+    children = [child for child in (*first, *then) if child is not None]
     stops = [
         *([] if notices is None else [Stop(notices.stopping, STOP_TIME_MAX_S)]),
         Stop(parts.writer.close, STOP_TIME_MAX_S),  # before this node leaves, see there
@@ -190,8 +205,10 @@ def make_node(
         # First of those that others see: they should know before they miss us. It has its own budget.
         Stop(parts.engine.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
         Stop(parts.keeper.keep_clocks, STOP_TIME_MAX_S),  # with the time of the leave intent
+        # After that: who had this node leave waits to hear that it has.
+        *([] if rpc is None else [rpc.stop]),
         Stop(parts.broadcaster.stopService, STOP_TIME_MAX_S),
-        *([] if web is None else [Stop(web.stopService, web_stop_time_s + STOP_TIME_MAX_S)]),
+        *([] if web is None else [web.stop]),
         Stop(parts.writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle
         # When nothing changes the value any more: what the node held last is in the file.
         *([] if value_file is None else [Stop(value_file.stopService, STOP_TIME_MAX_S)]),
@@ -201,7 +218,7 @@ def make_node(
         # The watchdog is fed until here: a stop that takes its time is no stall.
         *([] if notices is None else [Stop(notices.stopService, STOP_TIME_MAX_S)]),
     ]
-    return Node(world.reactor, [child for child in children if child is not None], stops)
+    return Node(world.reactor, children, stops)
 
 
 def _serf(config: NodeConfig, world: World) -> Serf:

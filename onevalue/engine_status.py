@@ -11,6 +11,18 @@ from onevalue.wire.envelope import Envelope
 from onevalue.wire.key_text import fingerprint
 
 
+def status_of(serf: Serf, envelope: Envelope, inbound: int, now: float) -> dict[str, object]:
+    """What /v1/status shows of the engine; `inbound` streams are open."""
+    return {
+        "engine": "gossip",
+        "inbound_streams": inbound,
+        "label": envelope.label.decode("utf-8", "replace"),
+        "encryption": shown_encryption(envelope),
+        "name_dispute": shown_dispute(serf.dispute, now),
+        **serf.status(),
+    }
+
+
 def shown_encryption(envelope: Envelope) -> dict[str, object] | None:
     """What people may know of the keys; None without."""
     if envelope.keyring is None:

@@ -5,22 +5,19 @@ It must not know the other options, nor what an engine does.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from onevalue.addresses import host_port, split_host_port
+from onevalue.authfile import auth_file
 from onevalue.errors import ConfigError
-from onevalue.secretfile import loose_mode, named, read_secrets
 
 ENGINES = ("gossip", "agent")
 
 AGENT_PORT_DEFAULT = 7373
 """Of a Serf agent's RPC."""
 
-AUTH_FILE_SIZE_MAX = 4096
-"""Bytes of a file with the key of an RPC."""
-
 EMBEDDED_ONLY = (
     *("bind", "advertise", "join", "tag", "label", "profile", "setting", "verify-incoming", "verify-outgoing"),
+    *("rpc", "rpc-auth-file"),
 )
 """Options of the embedded engine: beside an agent they would have no effect, and the user may think that they have."""
 
@@ -62,21 +59,4 @@ def read_engine(text_of: Callable[[str], str | None], credentials: str | None) -
     except ValueError as error:
         raise ConfigError(f"--agent: {text!r} {error}") from None
     path = text_of("agent-auth-file")
-    return AgentPlace(host, port, read_auth_key("agent-auth-file", path, credentials) if path else None)
-
-
-def read_auth_key(option: str, path: str, credentials: str | None) -> str:
-    """The key of an agent's RPC: the first line of the file, without white space around it.
-
-    Raises:
-        ConfigError: the option and why the file is not fit, see `secretfile.read_secrets`; or it is empty.
-    """
-    file = Path(path)
-    with named(f"--{option}: {path}"):
-        text = read_secrets(
-            file, "key", AUTH_FILE_SIZE_MAX, loose_mode(file, Path(credentials) if credentials else None)
-        )
-        lines = text.strip().splitlines()
-        if len(lines) != 1:
-            raise ValueError(f"has {len(lines)} lines. Put the RPC key into it, on one line")
-        return lines[0].strip()
+    return AgentPlace(host, port, auth_file("agent-auth-file", path, credentials).read() if path else None)

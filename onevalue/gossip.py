@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onevalue.engine_status import figures_of, shown_dispute, shown_encryption
+from onevalue.engine_status import figures_of, status_of
 from onevalue.errors import LocalProtocolError, RemoteProtocolError
 from onevalue.eventlines import happenings, write_lines
 from onevalue.inquiries import Inquiries, Keep
@@ -31,7 +31,7 @@ from onevalue.observers import Observers
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
-from onevalue.serf.lamport import Clocks
+from onevalue.serf_side import SerfSide
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.streams import Reactor
 from onevalue.telling import Telling
@@ -65,6 +65,9 @@ class GossipService(Service):
         transport: carries packets and streams; nobody else uses it.
         envelope: label and keys, the core's.
         keep_keys: writes a changed keyring to disk; None if none is kept.
+
+    Attributes:
+        serf_side: for tools that speak Serf's terms.
     """
 
     log = Logger()
@@ -115,7 +118,15 @@ class GossipService(Service):
         self._newest_value_event = b""
         self._observers = Observers(self._guarded)
         self._tried_observers: list[Callable[[bool], None]] = []
-        self._engine_observers: list[Callable[[told.SerfEvent], None]] = []
+        self.serf_side = SerfSide(
+            reactor=reactor,
+            serf=serf,
+            drain=self._drain,
+            joiner=self._joiner,
+            inquiries=self._inquiries,
+            guarded=self._guarded,
+        )
+        self._engine_observers: list[Callable[[told.SerfEvent], None]] = [self.serf_side.hear]
         self._addresses_tried = False
 
     # The service ----------------------------------------------------------------------------------------------------
@@ -217,9 +228,9 @@ class GossipService(Service):
 
     def send_value_event(self, payload: bytes, direct: Sequence[Member]) -> None:
         """See IMembership."""
-        self._newest_value_event = self._serf.user_event(
-            EVENT_NAME, payload, coalesce=False, slot=EVENT_NAME, direct=_addresses(direct), now=self._reactor.seconds()
-        )
+        now, addresses = self._reactor.seconds(), _addresses(direct)
+        raw = self._serf.user_event(EVENT_NAME, payload, coalesce=False, slot=EVENT_NAME, direct=addresses, now=now)
+        self._newest_value_event = self.serf_side.sent(raw)
         self._drain()
 
     def relay_value_event(self, raw: bytes, direct: Sequence[Member]) -> None:
@@ -236,7 +247,7 @@ class GossipService(Service):
 
     def send_event(self, name: str, payload: bytes, coalesce: bool) -> Deferred[None]:
         """See IMembership."""
-        return self._done(lambda now: self._serf.user_event(name, payload, coalesce=coalesce, now=now))
+        return self._done(lambda: self.serf_side.send_event(name, payload, coalesce=coalesce))
 
     def query(self, request: QueryRequest) -> Deferred[QueryResult]:
         """See IMembership."""
@@ -252,7 +263,7 @@ class GossipService(Service):
 
     def force_leave(self, name: str, prune: bool) -> Deferred[None]:
         """See IMembership."""
-        return self._done(lambda now: self._serf.force_leave(name, prune=prune, now=now))
+        return self._done(lambda: self.serf_side.force_leave(name, prune=prune))
 
     def rtt_s(self, one: str, other: str) -> float | None:
         """See IMembership."""
@@ -264,7 +275,7 @@ class GossipService(Service):
 
     def clocks(self) -> tuple[int, int, int]:
         """See IMembership."""
-        clocks: Clocks = self._serf.clocks
+        clocks = self._serf.clocks
         return clocks.member, clocks.event, clocks.query
 
     def observe_engine(self, observer: Callable[[told.SerfEvent], None]) -> None:
@@ -273,26 +284,19 @@ class GossipService(Service):
 
     def status(self) -> Mapping[str, object]:
         """See IMembership."""
-        return {
-            "engine": "gossip",
-            "inbound_streams": self._transport.inbound,
-            "label": self._envelope.label.decode("utf-8", "replace"),
-            "encryption": shown_encryption(self._envelope),
-            "name_dispute": shown_dispute(self._serf.dispute, self._reactor.seconds()),
-            **self._serf.status(),
-        }
+        return status_of(self._serf, self._envelope, self._transport.inbound, self._reactor.seconds())
 
     def figures(self) -> EngineFigures:
         """See IMembership."""
         return figures_of(self._serf)
 
-    def _done(self, what: Callable[[float], object]) -> Deferred[None]:
-        """The core has done it, or says why not."""
+    @staticmethod
+    def _done(what: Callable[[], object]) -> Deferred[None]:
+        """It is done, or the core says why not."""
         try:
-            what(self._reactor.seconds())
+            what()
         except LocalProtocolError as error:
             return fail(error)
-        self._drain()
         return succeed(None)
 
     # Feeding --------------------------------------------------------------------------------------------------------

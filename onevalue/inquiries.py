@@ -71,7 +71,7 @@ class Inquiries:
         self._keys = keys
         self._keeping = DeferredLock()  # a write that took too long may still be under way
         self._queries: dict[int, _Query] = {}
-        self._key_requests: dict[int, Deferred[KeyResult]] = {}
+        self._key_requests: dict[int, Deferred[told.KeyOutcome]] = {}
         self._answers: dict[str, Callable[[bytes], bytes]] = {}
 
     def answer_query(self, name: str, answer: Callable[[bytes], bytes]) -> None:
@@ -99,17 +99,21 @@ class Inquiries:
 
     def change_keys(self, action: str, key: bytes, relay_factor: int) -> Deferred[KeyResult]:
         """See IMembership."""
+        return self.ask_about_keys(KeyAction[action.upper()], key, relay_factor).addCallback(_key_result)
+
+    def ask_about_keys(self, action: KeyAction, key: bytes, relay_factor: int) -> Deferred[told.KeyOutcome]:
+        """As change_keys, but fires with the keys themselves."""
         now = self._reactor.seconds()
-        request_id = self._serf.ask_about_keys(KeyAction[action.upper()], key, relay_factor, now)
-        done: Deferred[KeyResult] = Deferred(lambda _: self._forget(request_id))
+        request_id = self._serf.ask_about_keys(action, key, relay_factor, now)
+        done: Deferred[told.KeyOutcome] = Deferred(lambda _: self._forget(request_id))
         self._key_requests[request_id] = done
         self._drain()
         return done
 
     def stop(self) -> None:
         """Nobody waits any more: all that is under way fails."""
-        waiting: list[Deferred[QueryResult] | Deferred[KeyResult]] = [each.done for each in self._queries.values()]
-        waiting += self._key_requests.values()
+        waiting: list[Deferred[QueryResult] | Deferred[told.KeyOutcome]] = list(self._key_requests.values())
+        waiting += [each.done for each in self._queries.values()]
         self._queries, self._key_requests = {}, {}
         for done in waiting:
             done.errback(Failure(LocalProtocolError("this node is stopping")))
@@ -126,7 +130,7 @@ class Inquiries:
             case told.KeyRequestDone(request_id, outcome):
                 done = self._key_requests.pop(request_id, None)
                 if done is not None:
-                    done.callback(_key_result(outcome))
+                    done.callback(outcome)
             case _:
                 return False
         return True

@@ -7,7 +7,7 @@ deadline in `resolver`, each push/pull in the core.
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from onevalue.addresses import split_host_port
@@ -64,8 +64,14 @@ class Joiner:
 
     def join(self, texts: Sequence[str]) -> Deferred[int]:
         """Fires with how many of these addresses answered a push/pull; a text that is no address counts as silent."""
-        attempts = _gathered([maybeDeferred(self._attempt, text, list) for text in texts])
-        return attempts.addCallback(lambda errors: errors.count(None))
+        return self.outcomes(texts).addCallback(lambda outcomes: sum(errors.count(None) for errors in outcomes))
+
+    def outcomes(self, texts: Sequence[str]) -> Deferred[list[Errors]]:
+        """Fires with what came of the push/pulls of each text, in their order; of one that is no address, why not."""
+        attempts = [maybeDeferred(self._attempt, text, list) for text in texts]
+        for attempt in attempts:
+            attempt.addErrback(lambda failure: [failure.getErrorMessage()])
+        return gatherResults(attempts, consumeErrors=True)
 
     def ended(self, request_id: int, error: str | None) -> None:
         """The push/pull of this id is over; `error` is None if it was answered."""

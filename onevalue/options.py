@@ -34,6 +34,7 @@ from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
 from onevalue.keyfile import read_keys
 from onevalue.optiontable import FLAGS, PARAMETERS
+from onevalue.rpcoptions import RpcAccess, read_rpc_access
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
 from onevalue.valuefile import check_path
@@ -88,6 +89,7 @@ class NodeConfig:
         debug_interval_s: between two debug lines; 0 for none.
         agent: the Serf agent that is the member; None: this node is.
         access: who may call this node over HTTP, and whom it believes.
+        rpc: where Serf's tools may reach it; None: nowhere.
     """
 
     name: str
@@ -113,6 +115,7 @@ class NodeConfig:
     history_max: int = HISTORY_MAX_DEFAULT
     value_file: Path | None = None
     agent: AgentPlace | None = None
+    rpc: RpcAccess | None = None
 
 
 class Options(usage.Options):
@@ -209,6 +212,7 @@ class Options(usage.Options):
             debug_interval_s=self._number("debug-interval", float, 0.0, 86400.0),
             access=read_http_access(self._text, self._credentials),
             agent=agent,
+            rpc=read_rpc_access(self._text, self._credentials),
         )
 
     @property

@@ -87,6 +87,8 @@ PARAMETERS: list[list[str | None]] = [
     ],
     ["ca-file", None, None, "PEM file of who signs members' certificates. [default: the platform's]"],
     ["host-names", None, None, "Further names of this host, a comma list, for HTTP at a loopback address."],
+    ["rpc", None, None, "HOST[:PORT] at which Serf's own tools reach this node; port 7373. [default: none]"],
+    ["rpc-auth-file", None, None, "File whose first line is the key that they must know; SIGHUP reads it again."],
     ["profile", None, None, "Timing of gossip: lan, wan or local. [default: lan]"],
     ["join-timeout", None, None, "Seconds after which a node whom nobody answers takes writes. [default: 5]"],
 ]

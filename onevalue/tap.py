@@ -8,15 +8,22 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from twisted.application.service import IService
-from twisted.internet.endpoints import HostnameEndpoint, serverFromString
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ServerEndpoint,
+    TCP6ServerEndpoint,
+    serverFromString,
+)
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import Logger
 
 from onevalue import __version__, process
 from onevalue.addresses import Placement, host_port, http_tag
-from onevalue.assembly import Parts, World, assemble, embed, make_node
+from onevalue.assembly import Parts, Server, World, assemble, embed, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
 from onevalue.collector import Collector
 from onevalue.debugline import DebugLine
@@ -31,7 +38,9 @@ from onevalue.membership import IEngine
 from onevalue.node import Node
 from onevalue.options import NodeConfig, Options
 from onevalue.reloading import Reloading
+from onevalue.rpcoptions import RpcAccess
 from onevalue.sdnotify import Manager, Notices, take_manager
+from onevalue.serf_side import SerfSide
 from onevalue.signing import Signer
 from onevalue.store import State
 from onevalue.streams import Reactor
@@ -86,7 +95,8 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     access = Access(config.access.tokens)
 
     def exposed() -> list[str]:
-        return exposure(config.placement, config.http_at, envelope, access.tokens)
+        of_rpc = [] if config.rpc is None else config.rpc.exposure
+        return [*exposure(config.placement, config.http_at, envelope, access.tokens), *of_rpc]
 
     _warn(exposed())
     signer = Signer(envelope, secrets.token_bytes)
@@ -100,7 +110,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
             exchange_states, quiet_client(reactor, EXCHANGE_TIME_MAX_S, config.access.authorities), signer
         ),
     )
-    engine, targets = _engine(config, world, keep_keys)
+    engine, side, targets = _engine(config, world, keep_keys)
     expects_others = bool(targets) and config.agent is None  # an agent may well be alone
     parts = assemble(config, world, engine, expects_others=expects_others, somebody_to_ask=bool(targets))
     value_file = (
@@ -141,17 +151,44 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     if config.access.token_file is not None:
         reloading.observe_reload(partial(_reload_tokens, config.access.token_file, access, exposed))
         reloading.observe_reload(web.tokens_changed)
+    rpc = None if config.rpc is None or side is None else _rpc(config.rpc, reactor, side, envelope, reloading)
     return make_node(
         parts,
         world,
-        web=web,
-        web_stop_time_s=STOP_GRACE_S,
+        web=Server(web, STOP_GRACE_S),
+        rpc=rpc,
         debug=debug,
         reloading=reloading,
         value_file=value_file,
         onlookers=[lag, Collector(reactor)],
         notices=notices,
     )
+
+
+def _rpc(access: RpcAccess, reactor: Reactor, side: SerfSide, envelope: Envelope, reloading: Reloading) -> Server:
+    """Serf's tools have a node to speak with. A client that has it leave has the whole process end."""
+    from onevalue.rpc.service import STOP_GRACE_S as RPC_STOP_GRACE_S  # noqa: PLC0415  # few nodes have it
+    from onevalue.rpc.service import RpcService  # noqa: PLC0415  # few nodes have it
+    from onevalue.rpc.stats import sections  # noqa: PLC0415  # likewise
+
+    kind = TCP6ServerEndpoint if ":" in access.host else TCP4ServerEndpoint
+
+    def leave() -> None:
+        with suppress(ReactorNotRunning):  # it stops already
+            reactor.stop()
+
+    service = RpcService(
+        reactor=reactor,
+        endpoint=kind(reactor, access.port, interface=access.host),
+        side=side,
+        stats=lambda: sections(side, encrypted=envelope.keyring is not None, version=__version__),
+        leave=leave,
+        key=access.key,
+    )
+    file = access.auth_file
+    if file is not None:
+        reloading.observe_reload(lambda: service.change_key(file.read()))
+    return Server(service, RPC_STOP_GRACE_S)
 
 
 def _notices(manager: Manager, parts: Parts, world: World) -> Notices:
@@ -166,8 +203,8 @@ def _notices(manager: Manager, parts: Parts, world: World) -> Notices:
     )
 
 
-def _engine(config: NodeConfig, world: World, keep_keys: Keep | None) -> tuple[IEngine, Sequence[str]]:
-    """The engine, and where it looks for others."""
+def _engine(config: NodeConfig, world: World, keep_keys: Keep | None) -> tuple[IEngine, SerfSide | None, Sequence[str]]:
+    """The engine, what of it is for Serf's tools, and where it looks for others."""
     if config.agent is None:
         transport = Sockets(
             reactor=world.reactor,
@@ -176,7 +213,7 @@ def _engine(config: NodeConfig, world: World, keep_keys: Keep | None) -> tuple[I
             stream_time_max_s=config.swim.stream_timeout_s,
         )
         embedded = embed(config, world, transport, keep_keys)
-        return embedded.service, embedded.targets
+        return embedded.service, embedded.service.serf_side, embedded.targets
     from onevalue.agent import AgentEngine  # noqa: PLC0415  # few nodes have it
 
     kept = world.journal.contents.clocks
@@ -189,7 +226,7 @@ def _engine(config: NodeConfig, world: World, keep_keys: Keep | None) -> tuple[I
         http_tag=partial(http_tag, config.http_at),
         clocks=(0, 0, 0) if kept is None else (kept.member, kept.event, kept.query),
     )
-    return engine, [str(config.agent)]
+    return engine, None, [str(config.agent)]
 
 
 def _reload_tokens(file: TokenFile, access: Access, exposed: Callable[[], list[str]]) -> None:

@@ -45,7 +45,7 @@ from onevalue.swim.members import Acquaintances
 from onevalue.swim.streams import StreamRequest
 from onevalue.swim.timers import Timers
 from onevalue.types import Address, LamportTime, Rng
-from onevalue.wire.coordinates import decode_coordinate, encode_coordinate
+from onevalue.wire.coordinates import Coordinate, decode_coordinate, encode_coordinate
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import StreamMessage, UserState
 from onevalue.wire.serf_codec import encode_tags
@@ -237,6 +237,24 @@ class Serf:
         if one == other and self._roster.get(one) is not None:
             return 0.0
         return self._coordinates.rtt_s(one, other)
+
+    def coordinate(self, name: str) -> Coordinate | None:
+        """Where this node or a member stands; None while nothing is known of that."""
+        return self._coordinates.of(name)
+
+    @property
+    def coordinate_resets(self) -> int:
+        """How often the own coordinate had to begin anew."""
+        return self._coordinates.resets
+
+    def member(self, name: str) -> SerfMember | None:
+        """The member of a name, if one is remembered."""
+        return self._roster.get(name)
+
+    def versions(self, name: str) -> bytes:
+        """Six bytes, the protocols of a member, as `VSN` has them; zeros where it has not told them."""
+        record = self.swim.member(name)
+        return record.vsn if record is not None and len(record.vsn) == len(VSN) else bytes(len(VSN))
 
     @property
     def dispute(self) -> Dispute | None:

@@ -53,7 +53,8 @@ class EventLog:
             for name, payload in slot.events:
                 message = UserEventMessage(slot.ltime, name, payload)
                 if self.receive(message) is Verdict.NEW:
-                    yield ReceivedEvent(name, payload, slot.ltime, encode_serf(message), relay_wanted=False)
+                    raw = encode_serf(message)
+                    yield ReceivedEvent(name, payload, slot.ltime, raw, relay_wanted=False, by_push_pull=True)
                 else:
                     yield None
 

@@ -94,6 +94,7 @@ class ReceivedEvent:
         ltime: event time of its origin.
         raw: the Serf message from its id byte on: as received, or made anew if it came in a push/pull.
         relay_wanted: nobody has queued it, and whoever owns its name decides whether it goes on.
+        by_push_pull: it is from before the push/pull that brought it.
     """
 
     name: str
@@ -101,6 +102,7 @@ class ReceivedEvent:
     ltime: LamportTime
     raw: bytes
     relay_wanted: bool
+    by_push_pull: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ such law, so there are bounds, which Serf has not: the costliest expression with
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-import re2  # type: ignore[import-untyped]  # google-re2 comes without types; only `_found` calls it
+import re2  # type: ignore[import-untyped]  # google-re2 comes without types; only `Expression` calls it
 
 from onevalue.errors import LocalProtocolError, RemoteProtocolError
 from onevalue.wire.internal_queries import NodeFilter, decode_filter
@@ -44,7 +44,7 @@ def matches(filters: Sequence[bytes], name: str, tags: Mapping[str, str]) -> boo
 def check_expression(text: str) -> None:
     """A node of this program takes the expression. Raises LocalProtocolError, which says why, if it does not."""
     try:
-        _found(text, "")
+        Expression(text)
     except ValueError as error:
         raise LocalProtocolError(f"the expression of a filter is not usable: {error}") from None
 
@@ -54,27 +54,36 @@ def _fits(data: bytes, name: str, tags: Mapping[str, str]) -> bool:
         wanted = decode_filter(data)
         if isinstance(wanted, NodeFilter):
             return name in wanted.names
-        return _found(wanted.expression, tags.get(wanted.tag, ""))
+        return Expression(wanted.expression).found_in(tags.get(wanted.tag, ""))
     except (RemoteProtocolError, ValueError):
         return False
 
 
-def _found(expression: str, text: str) -> bool:
-    """Whether the expression matches somewhere in the text, in which U+FFFD stands for each byte that is not UTF-8.
+class Expression:
+    """An expression of RE2, compiled once.
+
+    Args:
+        text: of the expression.
+        whole: it is `^text$`, so an alternative at its head may be a beginning, and one at its end an end, as in Serf.
 
     Raises:
         ValueError: it is no expression of RE2, or beyond the bounds.
     """
-    try:
-        pattern = expression.encode()
-    except UnicodeEncodeError:
-        raise ValueError("it is not UTF-8") from None
-    if len(pattern) > EXPRESSION_SIZE_MAX:
-        raise ValueError(f"it has more than {EXPRESSION_SIZE_MAX} bytes")
-    if pattern.lower().count(rb"\p") > UNICODE_CLASSES_MAX:
-        raise ValueError(f"it has more than {UNICODE_CLASSES_MAX} Unicode classes")
-    try:
-        compiled = re2.compile(pattern, _OPTIONS)
-    except re2.error as error:
-        raise ValueError(error.args[0].decode("utf-8", "replace")) from None
-    return compiled.search(text.translate(_REPLACEMENT).encode()) is not None
+
+    def __init__(self, text: str, *, whole: bool = False) -> None:
+        try:
+            pattern = text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("it is not UTF-8") from None
+        if len(pattern) > EXPRESSION_SIZE_MAX:
+            raise ValueError(f"it has more than {EXPRESSION_SIZE_MAX} bytes")
+        if pattern.lower().count(rb"\p") > UNICODE_CLASSES_MAX:
+            raise ValueError(f"it has more than {UNICODE_CLASSES_MAX} Unicode classes")
+        try:
+            self._compiled = re2.compile(b"^%b$" % pattern if whole else pattern, _OPTIONS)
+        except re2.error as error:
+            raise ValueError(error.args[0].decode("utf-8", "replace")) from None
+
+    def found_in(self, text: str) -> bool:
+        """Whether it matches somewhere in the text, in which U+FFFD stands for each byte that is not UTF-8."""
+        return self._compiled.search(text.translate(_REPLACEMENT).encode()) is not None

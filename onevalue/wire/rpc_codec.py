@@ -3,13 +3,13 @@
 It must not know which side of a connection it serves, nor what a command does.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from onevalue.errors import RemoteProtocolError
 from onevalue.wire import rpc_messages as rpc
 from onevalue.wire import schema
-from onevalue.wire.dialect import Reader, pack_modern
+from onevalue.wire.dialect import Reader, pack_array, pack_modern
 from onevalue.wire.schema import Field, Kind, Struct
 
 REQUEST_SIZE_MAX: Final = 1 << 16
@@ -60,6 +60,7 @@ _MEMBER: Final = _Modern(
 _MEMBERS: Final = Field(
     "Members", "members", schema.array(Kind(_MEMBER.read, _MEMBER.plain, rpc.RpcMember("", b"", 0, {}, "", *[0] * 6)))
 )
+_MEMBERS_HEAD: Final = b"\x81" + pack_modern("Members")  # a map of one
 _PAYLOAD: Final = Field("Payload", "payload", _OCTETS)
 _NAME: Final = Field("Name", "name", _TEXT)
 _COALESCE: Final = Field("Coalesce", "coalesce", schema.BOOLEAN)
@@ -208,6 +209,16 @@ def encode_reply(command: str, body: object) -> bytes:
     return _pack(REPLIES[command], body)
 
 
+def encode_member(member: rpc.RpcMember) -> bytes:
+    """One of the members of `encode_members`; raises as `encode_request`."""
+    return _pack(_MEMBER, member)
+
+
+def encode_members(members: Sequence[bytes]) -> bytes:
+    """The same as `encode_reply` makes of them all, which takes long when there are thousands."""
+    return _MEMBERS_HEAD + pack_array(members)
+
+
 def encode_record(record: rpc.LogRecord | rpc.QueryRecord | rpc.StreamRecord) -> bytes:
     """The body of a record; raises as `encode_request`."""
     if isinstance(record, rpc.LogRecord):
@@ -251,6 +262,8 @@ __all__ = [
     "decode_body",
     "decode_request_header",
     "decode_response_header",
+    "encode_member",
+    "encode_members",
     "encode_record",
     "encode_reply",
     "encode_request",

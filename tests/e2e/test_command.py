@@ -21,7 +21,7 @@ async def test_help_explains_each_option(tmp_path: Path) -> None:
     status, output = await run(tmp_path, "--help")
     assert status == 0
     options = "http bind advertise join name tag initial data-dir no-journal members-to-notify broadcast-interval"
-    for option in [*options.split(), "debug-interval", "join-timeout", "token-file", "ca-file", "host-names"]:
+    for option in [*options.split(), "debug-interval", "join-timeout", "token-file", "ca-file", "host-names", "rpc"]:
         assert f"--{option}" in output
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import network
+from tests.e2e.harness import SERF
 from tests.e2e.needs import demand
 from tests.e2e.page_blocks import PageError, blocks
 
@@ -28,6 +29,8 @@ TIME_MAX_S = 200
 def test_the_commands_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> None:
     """From the first to the last, in a clone of the repository whose environment is made."""
     demand(network.why_not())
+    if page == "docs/serf-tools.md" and SERF is None:
+        demand("no `serf` on this machine: install Debian's package serf")
     clone(tmp_path)
     # An answer that tells of an error is an error, though readers see it without.
     (tmp_path / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n")

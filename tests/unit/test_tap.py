@@ -59,7 +59,7 @@ def free_port(host: str) -> int:
         raise SkipTest(f"this machine has no {host}: {error}") from None
 
 
-class WholeNodeTests(TestCase):
+class WholeNodeTestCase(TestCase):
     """Trial itself sees to it that no port, connection or delayed call is left."""
 
     timeout = 60
@@ -99,6 +99,10 @@ class WholeNodeTests(TestCase):
                 return
             yield deferLater(reactor, POLL_S, lambda: None)
         self.fail(f"not in time: {what}")
+
+
+class WholeNodeTests(WholeNodeTestCase):
+    """Nodes that meet, write, stop and do not start."""
 
     @inlineCallbacks
     def join_and_write(self, host: str) -> Steps:

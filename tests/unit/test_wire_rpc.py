@@ -22,6 +22,8 @@ from onevalue.wire.rpc_codec import (
     decode_body,
     decode_request_header,
     decode_response_header,
+    encode_member,
+    encode_members,
     encode_record,
     encode_reply,
     encode_request,
@@ -127,6 +129,7 @@ class VectorTests(SynchronousTestCase):
         """None is mixed up with another."""
         vector = next(each for each in vectors() if each["name"] == "rpc members-filtered, agent to client")
         members = decode_body(REPLIES["members-filtered"], objects(vector)[-1], RESPONSE_ENTRIES_MAX).members
+        assert encode_members(list(map(encode_member, members))) == encode_reply("members", rpc.Members(members))
         assert members[0] == rpc.RpcMember(
             "a4", bytes([127, 0, 0, 5]), 7946, {"role": "web"}, "alive", 1, 5, 2, 2, 5, 5
         )

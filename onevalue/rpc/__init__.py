@@ -1,0 +1,1 @@
+"""The agent RPC server: Serf's own command line, and whatever else speaks to a Serf agent, runs against this node."""

@@ -1,0 +1,203 @@
+"""The agent RPC of a node: listens, admits so many clients, and stops in bounded time, after the node has left.
+
+It must not know what any command does.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint, ITCPTransport
+from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python.failure import Failure
+
+from onevalue.addresses import host_port
+from onevalue.errors import LocalProtocolError
+from onevalue.loglines import LimitedLog
+from onevalue.rpc.commands import Commands
+from onevalue.rpc.connection import RpcConnection
+from onevalue.rpc.monitor import Monitor
+from onevalue.rpc.surroundings import Surroundings
+from onevalue.rpc.turns import Turns
+from onevalue.serf_side import SerfSide
+from onevalue.streams import Reactor
+
+CONNECTIONS_MAX: Final = 32
+"""Clients at once; more are closed at once.
+
+DEPARTURE (rpc-clients): Serf has no bound here, nor for a handshake; for a client that does not read it drops records.
+"""
+
+STOP_GRACE_S: Final = 1.0
+"""How long clients may take what was written when the service stops."""
+
+LEAVE_TIME_MAX_S: Final = 30.0
+"""How long a client that has the node leave waits for that at most."""
+
+
+class RpcService(Service, ServerFactory):
+    """Speaks with the clients of a Serf agent at an endpoint, and listens to the log from its start to its stop.
+
+    Args:
+        reactor: time, threads.
+        endpoint: where to listen.
+        side: the engine.
+        stats: the sections of `stats`.
+        leave: has the node leave and this process end.
+        key: that clients must know; "": none is needed.
+    """
+
+    name = "rpc"
+    noisy = False
+    _log = Logger(namespace="onevalue.rpc")
+
+    def __init__(
+        self,
+        *,
+        reactor: Reactor,
+        endpoint: IStreamServerEndpoint,
+        side: SerfSide,
+        stats: Callable[[], Mapping[str, Mapping[str, str]]],
+        leave: Callable[[], None],
+        key: str = "",
+    ) -> None:
+        self._reactor = reactor
+        self._endpoint = endpoint
+        self._leave = leave
+        self._leaving: list[Deferred[None]] = []
+        self._monitor = Monitor(reactor)
+        self._turns = Turns(reactor)
+        lines = LimitedLog(self._log, reactor.seconds)
+        commands = Commands(
+            side=side,
+            monitor=self._monitor,
+            turns=self._turns,
+            leave=self._have_it_leave,
+            stats=stats,
+            lines=lines,
+        )
+        self._around = Surroundings(
+            reactor=reactor,
+            turns=self._turns,
+            commands=commands,
+            lines=lines,
+            opened=self._opened,
+            closed=self._closed,
+            key=_octets(key),
+        )
+        self._connections: dict[RpcConnection, None] = {}
+        self._port: IListeningPort | None = None
+        self._stopped: Deferred[None] | None = None
+
+    @property
+    def port(self) -> IAddress:
+        """The address that is listened on, once the service has started."""
+        assert self._port is not None, "the service has not started"
+        return self._port.getHost()
+
+    def privilegedStartService(self) -> None:
+        """Listens before twistd drops its privileges, and before anything else has begun.
+
+        Raises:
+            CannotListenError: the port is taken, or not ours to have; the service is not started.
+        """
+        self._listen()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+    def startService(self) -> None:
+        """Listens, unless `privilegedStartService` has done so.
+
+        Raises:
+            CannotListenError: as there.
+        """
+        self._listen()
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+
+    def stopService(self) -> Deferred[None]:
+        """Who had the node leave hears that it has; fires when port and clients are gone, in about STOP_GRACE_S."""
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted has no types here
+        globalLogPublisher.removeObserver(self._monitor)
+        leaving, self._leaving = self._leaving, []
+        for each in leaving:
+            if not each.called:
+                each.callback(None)
+        self._port, port = None, self._port
+        closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
+        closed.addErrback(lambda failure: self._log.failure("closing the RPC port", failure))
+        return closed.addCallback(lambda _: self._end_all())
+
+    def change_key(self, key: str) -> None:
+        """Clients must know this key from now on; those who are there are cut off, if it is another."""
+        if _octets(key) == self._around.key:
+            return
+        self._around.key = _octets(key)
+        for connection in list(self._connections):
+            connection.cut_off()
+
+    def buildProtocol(self, addr: IAddress | None) -> RpcConnection | None:  # noqa: ARG002  # as the factory has it
+        """The protocol of a new client; None, and it is closed at once, if there are too many."""
+        if len(self._connections) >= CONNECTIONS_MAX or not self.running:
+            return None
+        return RpcConnection(self._around)
+
+    # Inside
+
+    def _listen(self) -> None:
+        if self._port is not None:
+            return
+        failures: list[Failure] = []
+        globalLogPublisher.addObserver(self._monitor)  # not sooner: Twisted tells what came before its log began again
+        self._endpoint.listen(self).addCallback(self._listens).addErrback(failures.append)
+        if failures:
+            globalLogPublisher.removeObserver(self._monitor)
+            failures[0].raiseException()
+
+    def _listens(self, port: IListeningPort) -> None:
+        self._port = port
+        address: Any = port.getHost()
+        self._log.info("agent RPC at {address}", address=host_port(address.host, address.port))
+
+    def _opened(self, connection: RpcConnection) -> None:
+        self._connections[connection] = None
+        if ITCPTransport.providedBy(connection.transport):
+            connection.transport.setTcpKeepAlive(True)  # a client that is gone without a word makes room in the end
+
+    def _closed(self, connection: RpcConnection) -> None:
+        self._connections.pop(connection, None)
+        if not self._connections and self._stopped is not None:
+            (stopped, self._stopped) = (self._stopped, None)
+            stopped.callback(None)
+
+    def _have_it_leave(self) -> Deferred[None]:
+        left: Deferred[None] = Deferred()
+        left.addTimeout(LEAVE_TIME_MAX_S, self._reactor, onTimeoutCancel=_not_left)
+        self._leaving.append(left)
+        self._leave()
+        return left
+
+    def _end_all(self) -> Deferred[None]:
+        self._turns.stop()
+        stopped: Deferred[None] = Deferred()
+        if not self._connections:
+            stopped.callback(None)
+            return stopped
+        self._stopped = stopped
+        abort = self._reactor.callLater(STOP_GRACE_S, self._abort_all)
+        stopped.addCallback(lambda _: abort.cancel() if abort.active() else None)
+        for connection in list(self._connections):
+            connection.finish_up()
+        return stopped
+
+    def _abort_all(self) -> None:
+        for connection in list(self._connections):
+            connection.cut_off()
+
+
+def _octets(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")
+
+
+def _not_left(_: object, seconds: float) -> Failure:
+    return Failure(LocalProtocolError(f"this node has not left within {seconds:g} s; its log may tell why"))
