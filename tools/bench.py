@@ -2,7 +2,7 @@
 
 Runs real processes on loopback addresses, against nothing but themselves. Ratios are against something measured in the
 same run. `make bench ARGS=--quick` takes fewer samples, `ARGS=--reads` only the speed of /get, `ARGS=--cluster` only
-what eight nodes show.
+what eight nodes show, `ARGS=--agent` only what nodes beside Serf agents do.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bench_agents
 import bench_watching
 import psutil
 import write_speed
@@ -87,6 +88,22 @@ def wait_for(host: str, path: str, within_s: float = 30.0) -> None:
                 return
         time.sleep(0.005)
     raise TimeoutError(f"{host}{path}")
+
+
+def measure_agents(writes: int) -> None:
+    """Prints how soon a write is everywhere with the embedded engine, and beside Serf agents."""
+    print(f"| Acknowledged write to the last of {NODES} nodes, ms, {writes} writes | median | worst |\n|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder, cluster(NODES, Path(folder)) as (hosts, _, _):
+        time.sleep(5)  # joins have been gossiped
+        ours = [1000 * each for each in spread_times(hosts, writes)]
+    print(f"| members themselves | {statistics.median(ours):.1f} | {max(ours):.1f} |", flush=True)
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        hosts = bench_agents.beside_agents(NODES, Path(folder), TWISTD, stack)
+        for host in hosts:
+            wait_for(host, "/readyz")
+        bench_agents.until_all_are_known(hosts, lambda host: Connection(host).ask("GET", "/v1/members")[1])
+        beside = [1000 * each for each in spread_times(hosts, writes)]
+    print(f"| beside a Serf agent each | {statistics.median(beside):.1f} | {max(beside):.1f} |")
 
 
 @contextlib.contextmanager
@@ -265,9 +282,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer samples")
     parser.add_argument("--reads", action="store_true", help="only the speed of /get")
     parser.add_argument("--cluster", action="store_true", help="only what eight nodes show")
+    parser.add_argument("--agent", action="store_true", help="only what nodes beside Serf agents do")
     options = parser.parse_args()
     runs, run_s = (3, 1) if options.quick else (7, 3)
     print(f"Machine: {machine()}\n", flush=True)
+    if options.agent:
+        measure_agents(20 if options.quick else 200)
+        return
     if not options.reads:
         measure_cluster(*((20, 10.0) if options.quick else (200, 60.0)))
     if options.cluster:

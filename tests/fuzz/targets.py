@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-NAMES = ("packets", "streams", "node", "reads")
+NAMES = ("packets", "streams", "node", "reads", "rpc")
 
 SLOW_S = 0.05
 """Seconds of processor time above which an input is a finding: the reactor must not be held up."""

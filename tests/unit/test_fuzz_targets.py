@@ -13,7 +13,7 @@ from onevalue.wire.stream import encode_stream
 from tests.fuzz import fuzz_node, fuzz_packets, fuzz_streams
 from tests.fuzz.targets import NAMES, SLOW_S, SlowError, Target, load, run_timed
 
-MUTATIONS = {"packets": 500, "streams": 300, "node": 40, "reads": 40}
+MUTATIONS = {"packets": 500, "streams": 300, "node": 40, "reads": 40, "rpc": 300}
 """So many of each target: its inputs take about 0.1, 1, 5 and 15 ms."""
 
 _ODD = [0x00, 0x7F, 0x80, 0x90, 0xC0, 0xC6, 0xCF, 0xDB, 0xDD, 0xDF, 0xFF]
