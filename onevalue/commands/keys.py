@@ -66,7 +66,9 @@ def _told(action: str, document: Document) -> str:
         raise RemoteProtocolError("the answer tells of no keys")
     if action != "list":
         return f"done by all {cell(document.get('nodes'))} members\n"
-    rows = [(cell(key), cell(count), cell(primary_keys.get(key, 0))) for key, count in keys.items()]
+    # Somebody encrypts with some key: where none is told, an external agent has not said with which.
+    primary = {key: cell(primary_keys.get(key, 0)) if primary_keys else "not told" for key in keys}
+    rows = [(cell(key), cell(count), primary[key]) for key, count in keys.items()]
     return table(("KEY", f"MEMBERS (OF {cell(document.get('nodes'))})", "PRIMARY OF"), rows)
 
 

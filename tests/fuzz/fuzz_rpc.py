@@ -1,7 +1,7 @@
 """Fuzz target: the bytes of an agent RPC, from either side.
 
-An input is cut into its objects, as a whole and in small pieces; each is read as a header and as every body that there is.
-What must hold: it means something or is refused; what means something can be sent, and means the same again.
+An input is cut into its objects, as a whole and in small pieces; each is read as a header and as every body that there
+is. What must hold: it means something or is refused; what means something can be sent, and means the same again.
 """
 
 import json

@@ -177,6 +177,15 @@ class KeysTests(CommandTestCase):
         assert status == 0
         assert [line.split() for line in out.splitlines()[1:]] == [["aa", "2", "2"], ["bb", "1", "0"]]
 
+    def test_an_agent_that_does_not_tell_primary_keys_is_not_taken_at_its_word(self) -> None:
+        """As with `--engine agent`: nobody would encrypt."""
+        self.answer_with(keys={"aa": 2, "bb": 1}, primary_keys={})
+        _, out, _ = self.run_("keys", "list")
+        assert [line.split() for line in out.splitlines()[1:]] == [
+            ["aa", "2", "not", "told"],
+            ["bb", "1", "not", "told"],
+        ]
+
     def test_members_that_refused_are_an_error(self) -> None:
         """Their words are shown, one line each, and with --json in the answer."""
         self.answer_with(errors=2, messages={"n2": "no", "n3": "not\nI"})
