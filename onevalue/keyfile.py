@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from onevalue.errors import LocalProtocolError
@@ -35,6 +36,23 @@ def read_keys(path: Path, credentials: Path | None = None) -> tuple[bytes, ...]:
     """
     with named(f"--key-file: {path}"):
         return _keys(read_secrets(path, "keys", KEY_FILE_SIZE_MAX, loose_mode(path, credentials)))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """The file that `--key-file` names; it can be read again while the node runs.
+
+    Attributes:
+        path: absolute, as a daemon changes its folder.
+        credentials: systemd's folder for this service, if there is one ($CREDENTIALS_DIRECTORY).
+    """
+
+    path: Path
+    credentials: Path | None = None
+
+    def read(self) -> tuple[bytes, ...]:
+        """See `read_keys`."""
+        return read_keys(self.path, self.credentials)
 
 
 class KeyringFile:

@@ -32,7 +32,7 @@ from onevalue.engineoptions import AgentPlace, read_engine
 from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
-from onevalue.keyfile import read_keys
+from onevalue.keyfile import KeyFile
 from onevalue.optiontable import FLAGS, PARAMETERS
 from onevalue.rpcoptions import RpcAccess, read_rpc_access
 from onevalue.serf.dialler import TARGETS_MAX
@@ -80,6 +80,7 @@ class NodeConfig:
         data_dir: where the journal lives; None: no journal.
         history_max: accepted states that the journal keeps.
         value_file: where the value is kept for other programs; None: nowhere.
+        key_file: where the keys come from; None: from nowhere.
         keys: of the cluster, the primary first; none: nothing is encrypted, unless a keyring was kept.
         label: of the cluster.
         verify_incoming, verify_outgoing: see `wire.envelope`.
@@ -114,6 +115,7 @@ class NodeConfig:
     access: HttpAccess = field(default_factory=HttpAccess)
     history_max: int = HISTORY_MAX_DEFAULT
     value_file: Path | None = None
+    key_file: KeyFile | None = None
     agent: AgentPlace | None = None
     rpc: RpcAccess | None = None
 
@@ -177,6 +179,7 @@ class Options(usage.Options):
             raise usage.UsageError(f"{option}{f' (from {variable})' if variable else ''}{colon}{what}") from None
 
     def _config(self) -> NodeConfig:
+        key_file = self._key_file()
         agent = read_engine(lambda name: self._text(name) or ",".join(self._list(name)) or None, self._credentials)
         join = tuple(self._checked("join", _address, each) for each in self._list("join"))
         if len(join) > TARGETS_MAX:
@@ -201,7 +204,8 @@ class Options(usage.Options):
             data_dir=data_dir,
             value_file=self._value_file(data_dir),
             history_max=self._integer("history-max", 0, HISTORY_MAX_LIMIT),
-            keys=self._keys(),
+            key_file=key_file,
+            keys=() if key_file is None else key_file.read(),
             label=self._label(),
             verify_incoming=self._yes("verify-incoming"),
             verify_outgoing=self._yes("verify-outgoing"),
@@ -247,9 +251,9 @@ class Options(usage.Options):
             raise ConfigError(f"--value-file: {text!r} is in the data folder, which is the node's alone. Name another")
         return path
 
-    def _keys(self) -> tuple[bytes, ...]:
-        path = self._text("key-file")
-        return read_keys(Path(path), Path(self._credentials) if self._credentials else None) if path else ()
+    def _key_file(self) -> KeyFile | None:
+        path, credentials = self._text("key-file"), self._credentials
+        return KeyFile(Path(path).absolute(), Path(credentials) if credentials else None) if path else None
 
     def _label(self) -> bytes:
         label = (self._text("label") or "").encode("utf-8", "surrogateescape")

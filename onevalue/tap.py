@@ -31,7 +31,7 @@ from onevalue.errors import ConfigError, JournalError
 from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.inquiries import Keep
 from onevalue.journal import IJournal, NullJournal, open_journal
-from onevalue.keyfile import KeyringFile, choose_keys
+from onevalue.keyfile import KeyFile, KeyringFile, choose_keys
 from onevalue.lag import LagProbe
 from onevalue.loglines import shown
 from onevalue.membership import IEngine
@@ -53,6 +53,7 @@ from onevalue.web.hosts import names_of_this_host
 from onevalue.web.server import CONNECTIONS_MAX, FILES_RESERVED, connections_admitted
 from onevalue.web.service import STOP_GRACE_S, WebService
 from onevalue.wire.envelope import Envelope
+from onevalue.wire.key_text import fingerprint
 from onevalue.wire.keyring import Keyring
 
 __all__ = ["Options", "makeService"]
@@ -151,6 +152,8 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     if config.access.token_file is not None:
         reloading.observe_reload(partial(_reload_tokens, config.access.token_file, access, exposed))
         reloading.observe_reload(web.tokens_changed)
+    if config.agent is not None and config.key_file is not None:
+        reloading.observe_reload(partial(_reload_keys, config.key_file, envelope))
     rpc = None if config.rpc is None or side is None else _rpc(config.rpc, reactor, side, envelope, reloading)
     return make_node(
         parts,
@@ -229,6 +232,13 @@ def _engine(config: NodeConfig, world: World, keep_keys: Keep | None) -> tuple[I
     return engine, None, [str(config.agent)]
 
 
+def _reload_keys(file: KeyFile, envelope: Envelope) -> None:
+    """The keys that count are those in the file now. Raises ConfigError; then they are those from before."""
+    keys = file.read()
+    envelope.keyring = Keyring(keys, secrets.token_bytes)
+    _LOG.info("keys that count from now on, the primary first: {keys}", keys=", ".join(map(fingerprint, keys)))
+
+
 def _reload_tokens(file: TokenFile, access: Access, exposed: Callable[[], list[str]]) -> None:
     """The tokens that count are those in the file now. Raises ConfigError; then they are those from before."""
     before = exposed()
@@ -251,10 +261,14 @@ def _journal(config: NodeConfig, reactor: Reactor) -> IJournal:
 def _envelope(config: NodeConfig) -> tuple[Envelope, Keep | None]:
     """Label and keys as the node starts with them, and how a changed keyring is kept.
 
+    Beside an agent no keyring is kept: of changed keys only the agent hears, so the key file is what counts.
+
     Raises:
         ConfigError: the kept keyring cannot be used.
     """
-    kept = None if config.data_dir is None else KeyringFile(config.data_dir / KEYRING_NAME)
+    kept = None
+    if config.data_dir is not None and config.agent is None:
+        kept = KeyringFile(config.data_dir / KEYRING_NAME)
     keys, warning = choose_keys(config.keys, None if kept is None else kept.load())
     if warning is not None:
         _LOG.warn("{warning}", warning=warning)

@@ -7,8 +7,7 @@ until it is lost or the owner finds it useless. It must not know what the owner 
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail  # noqa: A004  # Twisted has its own
-from twisted.internet.error import ConnectError
+from twisted.internet.defer import CancelledError, Deferred, fail  # Twisted has its own
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -68,6 +67,7 @@ class AgentLink:
         self._worker = Worker(reactor)
         self._connection: AgentConnection | None = None
         self._pause_s = PAUSE_MIN_S
+        self._stopped = False
         self._running: Deferred[None] | None = None
         self._apart: list[Deferred[Any]] = []
 
@@ -78,10 +78,12 @@ class AgentLink:
 
     def start(self) -> None:
         """The agent is tried from now on."""
+        self._stopped = False
         self._running = Deferred.fromCoroutine(self._run())
 
     def stop(self) -> None:
         """No connection is left, nor an attempt; what waits for an answer fails."""
+        self._stopped = True
         running, self._running = self._running, None
         for each in [*self._apart, *([] if running is None else [running])]:
             each.addErrback(lambda failure: failure.trap(CancelledError, OneValueError) and None)
@@ -127,7 +129,7 @@ class AgentLink:
         connecting: Deferred[Any] = self._endpoint.connect(factory)
         try:
             connection: AgentConnection = await connecting.addTimeout(CONNECT_TIME_MAX_S, self._reactor)
-        except (ConnectError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001  # each kind of endpoint has its own
             raise AwayError(f"cannot connect: {error}") from None
         try:
             await connection.request("handshake", rpc.Handshake())
@@ -142,15 +144,18 @@ class AgentLink:
         while True:
             try:
                 await self._hold_one()
-            except CancelledError:
-                raise
-            except (AgentError, AwayError) as error:
-                self._tell(str(error).removeprefix(AWAY))
             except Exception as error:  # noqa: BLE001  # whatever it is, the next attempt comes
-                self.log.failure("the link to the agent failed, and goes on")
-                self._tell(f"this node stumbled over it: {error!r}")
+                if self._stopped:  # what is cancelled may tell of it in any way
+                    return
+                self._tell(self._why(error))
             await deferLater(self._reactor, self._pause_s, lambda: None)
             self._pause_s = min(2 * self._pause_s, PAUSE_MAX_S)
+
+    def _why(self, error: Exception) -> str:
+        if isinstance(error, AgentError | AwayError):
+            return str(error).removeprefix(AWAY)
+        self.log.failure("the link to the agent failed, and goes on")
+        return f"this node stumbled over it: {error!r}"
 
     async def _hold_one(self) -> None:
         """One connection comes and goes; always raises."""
@@ -172,7 +177,7 @@ class AgentLink:
             connection.close(CLOSED)
 
     def _tell(self, why: str | None) -> None:
-        if why == self.why_away:
+        if why == self.why_away or self._stopped:
             return
         if (why is None) != (self.why_away is None):
             self.since = self._reactor.seconds()

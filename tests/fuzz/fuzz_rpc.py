@@ -5,6 +5,7 @@ is. What must hold: it means something or is refused; what means something can b
 """
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from onevalue.errors import RemoteProtocolError
@@ -62,15 +63,12 @@ def _look_at(item: bytes) -> None:
         if (body := _read(struct, item)) is not None:
             encode_record(body)
             assert command in {"monitor", "stream", "query"}
-    for decode, encode in (
-        (decode_request_header, lambda each: encode_request("members", each.seq)),
-        (decode_response_header, lambda each: encode_response(each.error, each.seq)),
-    ):
-        try:
-            header: Any = decode(item)
-        except RemoteProtocolError:
-            continue
-        assert decode(encode(header)).seq == header.seq
+    with suppress(RemoteProtocolError):
+        request = decode_request_header(item)
+        assert decode_request_header(encode_request("members", request.seq)).seq == request.seq
+    with suppress(RemoteProtocolError):
+        response = decode_response_header(item)
+        assert decode_response_header(encode_response(response.error, response.seq)) == response
 
 
 def _read(struct: Any, item: bytes) -> Any:

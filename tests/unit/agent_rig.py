@@ -7,7 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionRefusedError  # noqa: A004  # Twisted's
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionDone,
+    ConnectionRefusedError,  # noqa: A004  # Twisted has its own
+    DNSLookupError,
+)
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -133,12 +138,17 @@ class FakeAgent:
     def connect(self, factory: Any) -> "Deferred[Any]":
         """See IStreamClientEndpoint."""
         if self.hangs:
-            return Deferred()
+            return Deferred(self.cancelled)
         if not self.up:
             return fail(ConnectionRefusedError())
         protocol = factory.buildProtocol(None)
         self.wires.append(Wire(self, protocol))
         return succeed(protocol)
+
+    @staticmethod
+    def cancelled(connecting: "Deferred[Any]") -> None:
+        """As HostnameEndpoint has it while it looks up a name."""
+        connecting.errback(DNSLookupError("Couldn't find the hostname"))
 
     @property
     def wire(self) -> Wire:

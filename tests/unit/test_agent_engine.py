@@ -353,6 +353,15 @@ class LossTests(EngineTestCase):
         self.wait(PAUSE_MAX_S + 1)
         assert self.engine.trouble() is None
 
+    def test_it_stops_while_a_connection_is_being_made(self) -> None:
+        """Whatever the endpoint says of that."""
+        self.agent.hangs = True
+        self.engine.startService()
+        self.turn()
+        self.successResultOf(self.engine.stopService())
+        self.wait(PAUSE_MAX_S)
+        assert self.reactor.getDelayedCalls() == []
+
     def test_nonsense_ends_the_connection(self) -> None:
         """And it is told that this is no agent."""
         self.start()
