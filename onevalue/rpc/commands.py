@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 
 from onevalue.errors import LocalProtocolError
 from onevalue.loglines import LimitedLog
@@ -31,6 +32,13 @@ from onevalue.wire.rpc_codec import encode_member, encode_members, encode_record
 
 MEMBERS_PER_STEP: Final = 5
 """Members that are looked at, and encoded, in one step: with hostile expressions that takes its time."""
+
+DONE_PAUSE_S: Final = 0.5
+"""From the last answer to a query until its end is told.
+
+The command `serf` takes answers and the end from two queues, in no order: of an answer with the end on its heels it may
+say nothing. An agent lets a query last for its whole time.
+"""
 
 _NS: Final = 1e9
 
@@ -66,6 +74,9 @@ class Reply:
 
 Answer = Reply | Deferred[Reply]
 
+Later = Callable[..., IDelayedCall]
+"""As IReactorTime.callLater."""
+
 
 def refusal(command: str, error: str) -> Reply:
     """The reply to a command that failed: a body of zeros follows where one belongs."""
@@ -82,6 +93,7 @@ class Commands:
         leave: has the node leave and its process end; fires when it has left.
         stats: the sections of `stats`.
         lines: for the log.
+        later: delayed calls.
     """
 
     def __init__(
@@ -93,8 +105,10 @@ class Commands:
         leave: Callable[[], Deferred[None]],
         stats: Callable[[], Mapping[str, Mapping[str, str]]],
         lines: LimitedLog,
+        later: Later,
     ) -> None:
         self._side = side
+        self._later = later
         self._monitor = monitor
         self._turns = turns
         self._leave = leave
@@ -208,8 +222,14 @@ class Commands:
         filters += [TagFilter(tag, expression) for tag, expression in body.filter_tags.items()]
         timeout_s = body.timeout_ns / _NS if body.timeout_ns else None
         question = Question(body.name, body.payload, filters, body.request_ack, body.relay_factor, timeout_s)
-        own = _OwnQuery(session, seq)
-        over = session.add_query(self._side.ask(question, own.hear))
+        own = _OwnQuery(session, seq, self._later)
+        end = self._side.ask(question, own.hear)
+
+        def stop() -> None:
+            own.stop()
+            end()
+
+        over = session.add_query(stop)
         return Reply(then=partial(own.begin, over))
 
     def _respond(self, session: Session, seq: int, body: rpc.Respond) -> Answer:
@@ -265,11 +285,13 @@ class Commands:
 class _OwnQuery:
     """Tells a client what comes of its query, but nothing before the response has gone."""
 
-    def __init__(self, session: Session, seq: int) -> None:
+    def __init__(self, session: Session, seq: int, later: Later) -> None:
         self._session = session
         self._seq = seq
+        self._later = later
         self._over: Stop | None = None  # until the response has gone
         self._early: list[QueryNews] = []
+        self._ending: IDelayedCall | None = None
 
     def hear(self, news: QueryNews) -> None:
         """A member has acked or answered, or nothing more will come."""
@@ -277,8 +299,18 @@ class _OwnQuery:
             self._early.append(news)
             return
         if isinstance(news, told.QueryDone):
-            self._over()
-        self._session.tell(self._seq, _query_record(news))
+            self._ending = self._later(DONE_PAUSE_S, self._end, self._over)
+        else:
+            self._session.tell(self._seq, _query_record(news))
+
+    def stop(self) -> None:
+        """The client is not told the end any more."""
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
+
+    def _end(self, over: Stop) -> None:
+        over()
+        self._session.tell(self._seq, encode_record(rpc.QueryRecord("", b"", rpc.DONE)))
 
     def begin(self, over: Stop) -> None:
         """The response has gone; `over` is to be called when nothing more will come."""
@@ -296,14 +328,12 @@ def _joined(joined: Joined) -> Reply:
     return Reply(f"{count} error{'' if count == 1 else 's'} occurred:\n{reasons}\n", body)
 
 
-def _query_record(news: QueryNews) -> bytes:
+def _query_record(news: told.QueryAcked | told.QueryAnswered) -> bytes:
     match news:
         case told.QueryAcked():
             return encode_record(rpc.QueryRecord(news.sender, b"", rpc.ACK))
         case told.QueryAnswered():
             return encode_record(rpc.QueryRecord(news.sender, news.payload, rpc.RESPONSE))
-        case told.QueryDone():
-            return encode_record(rpc.QueryRecord("", b"", rpc.DONE))
 
 
 def _key_reply(command: str, outcome: told.KeyOutcome) -> Reply:

@@ -95,6 +95,10 @@ class RpcConnection(Protocol):
 
     # What the service calls
 
+    def hush(self) -> None:
+        """The client gets what was written, and nothing more; it may close the connection."""
+        self._end()
+
     def finish_up(self) -> None:
         """The connection ends when all that was written has gone."""
         self._end()

@@ -10,6 +10,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint, ITCPTransport
 from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import deferLater
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
@@ -32,6 +33,12 @@ DEPARTURE (rpc-clients): Serf has no bound here, nor for a handshake; for a clie
 
 STOP_GRACE_S: Final = 1.0
 """How long clients may take what was written when the service stops."""
+
+LEFT_PAUSE_S: Final = 0.5
+"""So long who had the node leave may take to close the connection itself.
+
+The command `serf` says now and then that leaving failed, if the end of the connection is on the heels of the answer.
+"""
 
 LEAVE_TIME_MAX_S: Final = 30.0
 """How long a client that has the node leave waits for that at most."""
@@ -77,6 +84,7 @@ class RpcService(Service, ServerFactory):
             leave=self._have_it_leave,
             stats=stats,
             lines=lines,
+            later=reactor.callLater,
         )
         self._around = Surroundings(
             reactor=reactor,
@@ -126,6 +134,11 @@ class RpcService(Service, ServerFactory):
         self._port, port = None, self._port
         closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
         closed.addErrback(lambda failure: self._log.failure("closing the RPC port", failure))
+        self._turns.stop()
+        for connection in list(self._connections):
+            connection.hush()
+        if leaving:
+            closed.addCallback(lambda _: deferLater(self._reactor, LEFT_PAUSE_S, lambda: None))
         return closed.addCallback(lambda _: self._end_all())
 
     def change_key(self, key: str) -> None:
@@ -178,7 +191,6 @@ class RpcService(Service, ServerFactory):
         return left
 
     def _end_all(self) -> Deferred[None]:
-        self._turns.stop()
         stopped: Deferred[None] = Deferred()
         if not self._connections:
             stopped.callback(None)

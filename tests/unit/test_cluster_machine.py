@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from math import floor
 from typing import Any
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -36,6 +35,7 @@ from onevalue.spread.admission import GENERATION_LEAP_MAX
 from onevalue.store import Change, Condition, State
 from onevalue.types import Generation
 from onevalue.values import Value
+from tests.long import takes_long
 from tests.strategies import LONG_LAW
 
 LIVES = settings(LONG_LAW, derandomize=True, max_examples=55, stateful_step_count=20)
@@ -561,7 +561,7 @@ class Life(RuleBasedStateMachine):
 class ClusterMachineTests(SynchronousTestCase):
     """A simulated cluster keeps its promises."""
 
-    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
+    @takes_long
     def test_any_life_of_a_cluster(self) -> None:
         """Whatever happens, in any order; nobody is left who fails unheard."""
         run_state_machine_as_test(Life, settings=LIVES)

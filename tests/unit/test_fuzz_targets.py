@@ -12,6 +12,7 @@ from onevalue.wire.messages import Err
 from onevalue.wire.stream import encode_stream
 from tests.fuzz import fuzz_node, fuzz_packets, fuzz_streams
 from tests.fuzz.targets import NAMES, SLOW_S, SlowError, Target, load, run_timed
+from tests.long import takes_long
 
 MUTATIONS = {"packets": 500, "streams": 300, "node": 40, "reads": 40, "rpc": 300}
 """So many of each target: its inputs take about 0.1, 1, 5 and 15 ms."""
@@ -42,12 +43,14 @@ def run_seeds(target: Target) -> None:
 class TargetTests(SynchronousTestCase):
     """Every target holds for what it begins with, and for what is like it."""
 
+    @takes_long
     def test_seeds(self) -> None:
         """All of them are short enough, and nothing is found."""
         for name in NAMES:
             assert len(set(load(name).seeds())) > 100, name
             run_seeds(load(name))
 
+    @takes_long
     def test_mutations(self) -> None:
         """Nothing is found; the same ones each time."""
         for name in NAMES:

@@ -6,7 +6,8 @@ from typing import Any
 from twisted.internet.error import ConnectionRefusedError  # noqa: A004  # Twisted has its own
 from twisted.python.failure import Failure
 
-from onevalue.rpc.commands import MEMBERS_PER_STEP
+from onevalue.rpc.commands import DONE_PAUSE_S, MEMBERS_PER_STEP
+from onevalue.rpc.service import LEFT_PAUSE_S
 from onevalue.rpc.session import QUERIES_MAX
 from onevalue.serf.asking import QUERY_TIME_MAX_S
 from onevalue.serf.dialler import TARGETS_MAX
@@ -141,7 +142,7 @@ class ForceTests(RpcTestCase):
         assert "use leave" in header["Error"]
 
     def test_leave_is_answered_when_the_node_has_left(self) -> None:
-        """That is when the service is stopped; then the connection ends."""
+        """That is when the service is stopped; a little later the connection ends, or when the client ends it."""
         client, other = self.client(), self.client()
         assert client.send(b"\x82\xa7Command\xa5leave\xa3Seq\x05") == []
         assert self.leaves == 1
@@ -149,6 +150,9 @@ class ForceTests(RpcTestCase):
         assert client.more() == []
         stopped = self.rpc.stopService()
         assert client.more() == [{"Error": "", "Seq": 5}]
+        assert client.send(encode_request("stats", 6)) == []
+        assert (client.is_closed, other.is_closed, other.more()) == (False, False, [])
+        self.wait(LEFT_PAUSE_S + 0.1)
         assert (client.is_closed, other.is_closed, other.more()) == (True, True, [])
         self.assertNoResult(stopped)  # type: ignore[no-untyped-call]  # Twisted's has no types
         client.lose()
@@ -191,9 +195,13 @@ class QueryTests(RpcTestCase):
     """query."""
 
     def test_acks_answers_and_the_end_come_one_by_one(self) -> None:
-        """After the response; then nothing more."""
+        """After the response, the end a little later; then nothing more."""
         self.gossip.answer_query("uptime", lambda payload: payload + b" days")
-        found = self.client().ask("query", 1, rpc.Query("uptime", b"7", request_ack=True))
+        client = self.client()
+        found = client.ask("query", 1, rpc.Query("uptime", b"7", request_ack=True))
+        assert len(found) == 4
+        self.wait(DONE_PAUSE_S + 0.1)
+        found += client.more()
         assert found[::2] == [{"Error": "", "Seq": 1}] * 3
         assert found[1::2] == [
             {"From": "n1", "Payload": None, "Type": "ack"},
@@ -208,7 +216,9 @@ class QueryTests(RpcTestCase):
         self.gossip.answer_query("q", lambda _: b"here")
         client = self.client()
         found = client.send(encode_request("query", 1, rpc.Query("q", request_ack=True)))
-        assert [each.get("Type") for each in found] == [None, None, "ack", None, "response", None, "done"]
+        assert [each.get("Type") for each in found] == [None, None, "ack", None, "response"]
+        self.wait(DONE_PAUSE_S + 0.1)
+        assert client.more()[1:] == [{"From": "", "Payload": None, "Type": "done"}]
         assert client.protocol._session._queries == {}
 
     def test_a_query_lasts_as_long_as_it_says(self) -> None:
@@ -217,8 +227,16 @@ class QueryTests(RpcTestCase):
         assert client.ask("query", 1, rpc.Query("q", timeout_ns=2_000_000_000)) == []
         self.wait(1.9)
         assert client.more() == []
-        self.wait(0.2)
+        self.wait(0.2 + DONE_PAUSE_S)
         assert client.more()[1:] == [{"From": "", "Payload": None, "Type": "done"}]
+
+    def test_a_client_that_has_gone_is_not_told_the_end(self) -> None:
+        """Nothing is left of it."""
+        self.gossip.answer_query("uptime", lambda _: b"7 days")
+        client, before = self.client(), len(self.reactor.getDelayedCalls())
+        client.ask("query", 1, rpc.Query("uptime"))
+        client.lose()
+        assert len(self.reactor.getDelayedCalls()) == before
 
     def test_members_are_chosen_by_name_and_tag(self) -> None:
         """Who is not chosen does not answer."""

@@ -5,7 +5,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import globalLogPublisher
 
 from onevalue.rpc.outgoing import BEHIND_TIME_MAX_S
-from onevalue.rpc.service import LEAVE_TIME_MAX_S, STOP_GRACE_S
+from onevalue.rpc.service import LEAVE_TIME_MAX_S, LEFT_PAUSE_S, STOP_GRACE_S
 from onevalue.wire import rpc_messages as rpc
 from onevalue.wire.rpc_codec import encode_request
 from tests.unit.rpc_bench import Client, RpcTestCase
@@ -79,6 +79,7 @@ class ServiceTests(RpcTestCase):
         assert [client.more() for client in clients[1:]] == [[{"Error": "", "Seq": 5}]] * 2
         for client in clients[1:]:
             client.lose()
+        self.wait(LEFT_PAUSE_S + 0.1)
         self.successResultOf(stopped)
 
     def test_it_may_start_again(self) -> None:

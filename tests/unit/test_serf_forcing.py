@@ -1,11 +1,11 @@
 """Members that somebody else makes leave, with and without being forgotten: what becomes of them, in virtual time."""
 
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SerfSettings
 from onevalue.serf.events import MemberLeave, MemberReap
 from onevalue.serf.members import MemberStatus
+from tests.long import takes_long
 from tests.unit.serf_net import SerfNet
 
 ALIVE, FAILED, LEAVING, LEFT = MemberStatus.ALIVE, MemberStatus.FAILED, MemberStatus.LEAVING, MemberStatus.LEFT
@@ -93,7 +93,7 @@ class ForceLeaveTests(SynchronousTestCase):
             net.run(HEARD_WITHIN_S)
             assert net.all_see(ALIVE, net.names), prune
 
-    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
+    @takes_long
     def test_a_member_that_was_out_of_reach_is_alive_when_it_is_back(self) -> None:
         """Alone or with others, though it has not heard what was said of it, and those who dial it or whom it dials.
 

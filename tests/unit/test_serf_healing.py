@@ -20,6 +20,7 @@ from onevalue.wire.messages import NodeStatus, PushPull
 from onevalue.wire.serf_codec import encode_serf, encode_tags
 from onevalue.wire.serf_messages import LeaveIntent
 from onevalue.wire.stream import StreamDecoder
+from tests.long import takes_long
 from tests.unit.serf_net import SerfNet, hear_alive, make_serf, member, time_of
 from tests.unit.swim_net import PORT, VSN
 
@@ -100,13 +101,13 @@ class PartitionTests(SynchronousTestCase):
         """With shortened timeouts, ten times as long as the longest of them."""
         self.heals(cluster(6, SHORT), 100.0, 20.0, ["n1", "n2", "n3"])
 
-    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
+    @takes_long
     def test_a_few_of_many_heal_too(self) -> None:
         """Each side dials about as many as it misses."""
         for seed in (1, 2, 3):
             self.heals(cluster(8, SHORT, seed), 100.0, 20.0, ["n7", "n8"])
 
-    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
+    @takes_long
     def test_with_the_usual_timeouts_a_partition_of_days_heals(self) -> None:
         """Forgotten after one day, and back within minutes."""
         self.heals(cluster(4, swim=SLOW), 1.2 * DAY_S, 600.0, ["n1", "n2"])
@@ -115,6 +116,7 @@ class PartitionTests(SynchronousTestCase):
         """It never forgets the others, and they dial it for ever."""
         self.heals(cluster(4, SHORT), 100.0, 20.0, ["n1"])
 
+    @takes_long
     def test_a_side_that_started_anew_meanwhile_comes_back(self) -> None:
         """All its nodes, with nothing but the peers in their journals; alone or several, and the others too."""
         for left, anew in [(["n1"], ["n1"]), (["n1", "n2", "n3"], ["n1", "n2", "n3"]), (["n1", "n2"], ["n2", "n5"])]:

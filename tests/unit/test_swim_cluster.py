@@ -2,13 +2,13 @@
 
 from functools import partial
 
-import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SwimSettings
 from onevalue.swim.events import LeaveSent, MemberForgotten, MemberGone, MemberJoined, MemberSuspected, Refuted
 from onevalue.swim.events import SuspicionEnded as Ended
 from onevalue.wire.messages import NodeStatus
+from tests.long import takes_long
 from tests.unit.swim_net import SwimNet, make_swim
 
 ALIVE, SUSPECT, DEAD, LEFT = NodeStatus.ALIVE, NodeStatus.SUSPECT, NodeStatus.DEAD, NodeStatus.LEFT
@@ -168,7 +168,7 @@ class PartitionTests(SynchronousTestCase):
 class QuietTests(SynchronousTestCase):
     """A cluster to which nothing happens."""
 
-    @pytest.mark.no_cover  # hours of virtual time: four times as long with it
+    @takes_long
     def test_ten_quiet_minutes_show_no_failure_and_little_traffic(self) -> None:
         """8 members: no suspicion, no refutation, perfect health; at most 3 packets and 500 bytes a second each."""
         net = _joined(8)
