@@ -1,6 +1,6 @@
-"""Tests of hours of virtual time, or of thousands of inputs: without coverage, with which they take four times as long, and once in CI, by pytest.
+"""Tests of hours of virtual time, or of thousands of inputs, which take four times as long with coverage.
 
-Trial skips them where ONEVALUE_BRIEF is set.
+They go without it, and run once in CI, by pytest. Trial skips them where ONEVALUE_BRIEF is set.
 """
 
 import os
