@@ -4,10 +4,10 @@ It must not know the other options, nor what an engine does.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from onevalue.addresses import host_port, split_host_port
-from onevalue.authfile import auth_file
+from onevalue.authfile import AuthFile, auth_file
 from onevalue.errors import ConfigError
 
 ENGINES = ("gossip", "agent")
@@ -24,11 +24,11 @@ EMBEDDED_ONLY = (
 
 @dataclass(frozen=True, slots=True)
 class AgentPlace:
-    """Where the RPC of the Serf agent is, and its key, if it has one."""
+    """Where the RPC of the Serf agent is, and the file with its key, if it has one."""
 
     host: str
     port: int
-    auth_key: str | None = field(repr=False, default=None)
+    auth_file: AuthFile | None = None
 
     def __str__(self) -> str:
         return host_port(self.host, self.port)
@@ -59,4 +59,7 @@ def read_engine(text_of: Callable[[str], str | None], credentials: str | None) -
     except ValueError as error:
         raise ConfigError(f"--agent: {text!r} {error}") from None
     path = text_of("agent-auth-file")
-    return AgentPlace(host, port, auth_file("agent-auth-file", path, credentials).read() if path else None)
+    file = auth_file("agent-auth-file", path, credentials) if path else None
+    if file is not None:
+        file.read()  # what is wrong with it is better told now
+    return AgentPlace(host, port, file)

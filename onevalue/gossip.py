@@ -251,7 +251,7 @@ class GossipService(Service):
 
     def query(self, request: QueryRequest) -> Deferred[QueryResult]:
         """See IMembership."""
-        return self._inquiries.query(request)
+        return self._inquiries.query(request) if self._is_open else fail(_not_running())
 
     def answer_query(self, name: str, answer: Callable[[bytes], bytes]) -> None:
         """See IMembership."""
@@ -259,7 +259,7 @@ class GossipService(Service):
 
     def change_keys(self, action: str, key: bytes, relay_factor: int) -> Deferred[KeyResult]:
         """See IMembership."""
-        return self._inquiries.change_keys(action, key, relay_factor)
+        return self._inquiries.change_keys(action, key, relay_factor) if self._is_open else fail(_not_running())
 
     def force_leave(self, name: str, prune: bool) -> Deferred[None]:
         """See IMembership."""
@@ -457,6 +457,10 @@ class GossipService(Service):
 
     def _failed(self, failure: Failure, what: str) -> None:
         self._lines.failure("{what} failed, and goes on", failure, what=what)
+
+
+def _not_running() -> LocalProtocolError:
+    return LocalProtocolError("this node does not run: nobody would hear of the answers")
 
 
 def _addresses(members: Sequence[Member]) -> list[Address]:

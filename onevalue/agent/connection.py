@@ -4,7 +4,8 @@ It must not know what is asked, nor what to do when the connection is lost.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -94,7 +95,7 @@ class AgentConnection(Protocol):
     def follow(self, command: str, body: object, on_record: Callable[[Any], object]) -> Deferred[Any]:
         """Fires when records are on their way, each of which `on_record` is told until the connection is lost.
 
-        It must not raise. Fails as `request`.
+        It may raise RemoteProtocolError, and then the connection is lost. Fails as `request`.
         """
         return self._ask(command, body, on_record, REQUEST_TIME_MAX_S)
 
@@ -106,13 +107,10 @@ class AgentConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """See IProtocol."""
-        if self.why_lost is not None:
-            return
-        try:
-            self._objects.extend(self._splitter.feed(data))
-            self._go_on()
-        except RemoteProtocolError as error:
-            self._end(f"it does not speak as an agent does: {error}")
+        if self.why_lost is None:
+            with self._refusing_nonsense():
+                self._objects.extend(self._splitter.feed(data))
+                self._go_on()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """See IProtocol."""
@@ -189,14 +187,22 @@ class AgentConnection(Protocol):
             self._reading = False
             if self.why_lost is not None:
                 return
-            if isinstance(result, Failure):
-                self._end(f"it does not speak as an agent does: {result.getErrorMessage()}")
-                return
-            self._transport.resumeProducing()
-            self._take(header, result)
-            self.dataReceived(b"")
+            with self._refusing_nonsense():
+                if isinstance(result, Failure):
+                    result.raiseException()
+                self._transport.resumeProducing()
+                self._take(header, result)
+                self._go_on()
 
         self._worker.run(decode_body, body, data, RESPONSE_ENTRIES_MAX).addBoth(read)
+
+    @contextmanager
+    def _refusing_nonsense(self) -> Iterator[None]:
+        """What means nothing ends the connection: nobody knows what the next bytes would mean."""
+        try:
+            yield
+        except RemoteProtocolError as error:
+            self._end(f"it does not speak as an agent does: {error}")
 
     def _read_header(self, header: rpc.ResponseHeader) -> None:
         if self._body_of(header) is None:

@@ -1,11 +1,12 @@
 """The engine beside a Serf agent: the agent's members and events, as an IMembership.
 
 The agent gossips; this engine sees to it that the agent tells others where this node serves HTTP, listens, and looks
-again and again whether what it knows is still so. While the agent is away it shows the members last known. What an
-agent cannot do is left out: nothing goes straight to members. It must not know how requests travel.
+again and again whether what it knows is still so. While the agent is away it shows the members last known; before it
+was there, this node alone. What an agent cannot do is left out: nothing goes straight to members. It must not know how
+requests travel.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
@@ -18,21 +19,25 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from onevalue.addresses import host_port
+from onevalue.addresses import host_port, is_loopback
 from onevalue.agent.asking import Asking
 from onevalue.agent.connection import AgentConnection
 from onevalue.agent.link import AgentLink
+from onevalue.agent.rejoining import Rejoining
 from onevalue.agent.stats import AgentStats, read_stats
-from onevalue.agent.views import AgentMembers
+from onevalue.agent.tagging import OwnTag
+from onevalue.agent.views import REAP, AgentMembers
+from onevalue.authfile import AuthFile
 from onevalue.errors import AgentError, AwayError, LocalProtocolError
 from onevalue.loglines import LimitedLog, shown
 from onevalue.member import Happening, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent, count_by_status
 from onevalue.membership import EngineFigures, IEngine
 from onevalue.observers import Observers
-from onevalue.spread.contacts import HTTP_TAG, UNREACHABLE
+from onevalue.spread.contacts import HTTP_TAG
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.streams import Reactor
 from onevalue.telling import Telling
+from onevalue.types import Rng
 from onevalue.wire import rpc_messages as rpc
 
 POLL_S: Final = 2.0
@@ -40,16 +45,6 @@ POLL_S: Final = 2.0
 
 RENEW_S: Final = 60.0
 """Between two looks at all members, where the figures show no difference before."""
-
-TAG_PATIENCE_S: Final = 10.0
-"""How long an agent may take to tell of its new tag, before it is told again."""
-
-REJOIN_AFTER_S: Final = 10.0
-"""An agent that has lost all members it had, and knows nobody for so long, is asked to join some of them again."""
-
-REJOIN_PAUSE_S: Final = 30.0
-REJOIN_MAX: Final = 3
-"""So many members it is asked to join at once."""
 
 PAYLOAD_SHOWN_MAX: Final = 128
 """Bytes of a user event's payload in one line."""
@@ -67,9 +62,10 @@ class AgentEngine(Service):
         name: of this node, which must be the agent's.
         endpoint: the agent's RPC.
         at: the same for people.
-        auth_key: of the agent; None: it has none.
+        auth_file: with the agent's key; None: it has none.
         http_tag: what the tag says for a node at this address.
         clocks: Lamport times to begin with, before the agent has told its own.
+        rng: chance.
     """
 
     log = Logger()
@@ -81,32 +77,33 @@ class AgentEngine(Service):
         name: str,
         endpoint: IStreamClientEndpoint,
         at: str,
-        auth_key: str | None,
+        auth_file: AuthFile | None,
         http_tag: Callable[[str], str],
+        rng: Rng,
         clocks: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         self.local_name = name
         self._reactor = reactor
         self._at = at
-        self._http_tag = http_tag
+        self._demands_key = auth_file is not None
         self._clocks = clocks
         self._lines = LimitedLog(self.log, reactor.seconds)
         self._link = AgentLink(
             reactor=reactor,
             endpoint=endpoint,
-            auth_key=auth_key,
+            auth_key=lambda: None if auth_file is None else auth_file.read(),
             begin=self._begin,
             hold=self._hold,
             changed=self._link_changed,
+            ended=self._connection_ended,
         )
+        self._tag = OwnTag(http_tag, reactor.seconds, self.log)
+        self._rejoining = Rejoining(rng)
         self._asking = Asking(self._link, reactor.seconds)
-        self._members = AgentMembers()
+        self._members = AgentMembers(name)
         self._stats = AgentStats()
-        self._renewed_at = self._tagged_at = float("-inf")
-        self._told_tag = ""
+        self._renewed_at = float("-inf")
         self._heard_at: float | None = None
-        self._alone_since: float | None = None
-        self._last_known: Sequence[str] = ()
         self._connections = 0
         self._observers = Observers(self._guarded)
         self._telling = Telling(reactor, lambda: len(self._members), lambda: self._observers.of_members)
@@ -157,9 +154,22 @@ class AgentEngine(Service):
     def trouble(self) -> str | None:
         """See IMembership."""
         if self._link.why_away is None:
-            return None
+            return self._tag.trouble
         why = self._link.why_away.rstrip(".")
         return f"The Serf agent at {self._at} is away: {why}. The members are those last known."
+
+    def exposure(self) -> list[str]:
+        """A sentence for each thing that the agent leaves open to other hosts, as far as is known."""
+        own = self._members.told(self.local_name)
+        if own is None or is_loopback(own.address):
+            return []
+        sentences = []
+        if self._stats.encrypted is False:
+            gossip = f"the gossip of the Serf agent at {host_port(own.address, own.port)}"
+            sentences.append(f"{gossip} is not encrypted: whoever reaches it can join, and write the value")
+        if not self._demands_key and not is_loopback(self._at.rpartition(":")[0].strip("[]")):
+            sentences.append(f"the RPC of the Serf agent at {self._at} needs no key: whoever reaches it has it in hand")
+        return sentences
 
     def rtt_s(self, one: str, other: str) -> float | None:  # noqa: ARG002  # the agent would have to be asked
         """See IMembership: not known here; `serf rtt` tells."""
@@ -257,24 +267,13 @@ class AgentEngine(Service):
 
     async def _begin(self, connection: AgentConnection) -> None:
         """The agent is the right one, will tell of all that happens, its members are known, and it has our tag."""
-        stats = await self._look(connection)
-        if stats.name != self.local_name:
-            raise AgentError(
-                f"it calls itself {stats.name}, and this node is {self.local_name}: start this node with --name "
-                f"{stats.name}, or give it the agent of its own host"
-            )
+        await self._look(connection)
         await connection.follow("stream", rpc.Stream("*"), partial(self._told, connection))
         await self._renew(connection)
-        self._tagged_at = float("-inf")  # an agent that was started anew has forgotten
+        self._tag.begin()
         await self._keep_tag(connection)
         self._connections += 1
-        if not self._tried and self._others():
-            self._tried = True
-            self._telling.tell_now()  # first whom the agent has shown
-            observers, self._tried_observers = self._tried_observers, []
-            for observer in observers:
-                with self._guarded("telling that there are others"):
-                    observer(False)
+        self._note_contact()
 
     async def _hold(self, connection: AgentConnection) -> None:
         while True:
@@ -282,65 +281,74 @@ class AgentEngine(Service):
             stats = await self._look(connection)
             if stats.counts != self._counts() or self._reactor.seconds() >= self._renewed_at + RENEW_S:
                 await self._renew(connection)
+            self._note_contact()
             await self._keep_tag(connection)
             self._rejoin()
 
     async def _look(self, connection: AgentConnection) -> AgentStats:
-        self._stats = read_stats(await connection.request("stats"))
-        self._clocks = tuple(map(max, self._clocks, self._stats.clocks))  # type: ignore[assignment]  # of three, both
+        """The agent's figures are known. Raises AgentError: it is that of another node."""
+        stats = read_stats(await connection.request("stats"))
+        if stats.name != self.local_name:
+            raise AgentError(
+                f"it calls itself {stats.name}, and this node is {self.local_name}: start this node with --name "
+                f"{stats.name}, or give it the agent of its own host"
+            )
+        self._stats = stats
+        self._clocks = tuple(map(max, self._clocks, stats.clocks))  # type: ignore[assignment]  # of three, both
+        return stats
+
+    def _note_contact(self) -> None:
+        """Whom the agent takes for present it has heard."""
         if any(member.is_present for member in self._others()):
             self._heard_at = self._reactor.seconds()
-        return self._stats
 
     async def _renew(self, connection: AgentConnection) -> None:
         told: rpc.Members = await connection.request("members")
         self._renewed_at = self._reactor.seconds()
         if self._members.replace(told.members):
-            self._telling.changed()
+            self._members_changed()
+
+    def _members_changed(self) -> None:
+        """Observers are told; the first time that there are others, also whoever waits for them."""
+        self._telling.changed()
+        if self._tried or not self._others():
+            return
+        self._tried = True
+        self._telling.tell_now()  # first whom the agent has shown
+        observers, self._tried_observers = self._tried_observers, []
+        for observer in observers:
+            with self._guarded("telling that there are others"):
+                observer(False)
 
     async def _keep_tag(self, connection: AgentConnection) -> None:
-        """The agent tells where this node serves HTTP. Raises AgentError if it takes no tag."""
-        own, now = self._members.get(self.local_name), self._reactor.seconds()
-        if own is None or not self.running:
-            return
-        tag = self._http_tag(own.address)
-        if own.tags.get(HTTP_TAG) == tag or (tag == self._told_tag and now < self._tagged_at + TAG_PATIENCE_S):
-            return
-        await connection.request("tags", rpc.Tags({HTTP_TAG: tag}))
-        if tag == UNREACHABLE and tag != self._told_tag:
-            self.log.emit(
-                LogLevel.warn,
-                "other members cannot reach this node over HTTP: the agent is at {host}, and HTTP is not served there; "
-                "see --http",
-                host=own.address,
-            )
-        self._told_tag, self._tagged_at = tag, now
+        own, before = self._members.told(self.local_name), self._tag.trouble
+        if own is not None and self.running:
+            await self._tag.keep(connection, own)
+        if self._tag.trouble not in {None, before}:
+            self._tell_happenings([Happening("agent-away", str(self._tag.trouble))])
 
     def _rejoin(self) -> None:
         """An agent that has come back without its cluster is asked to join members that this node knew before."""
-        now = self._reactor.seconds()
-        missed = [member for member in self._others() if member.status is not Status.LEFT]
-        if missed:
-            present = [host_port(member.address, member.port) for member in missed if member.is_present]
-            self._alone_since, self._last_known = None, present[:REJOIN_MAX] or self._last_known
-        elif self._alone_since is None:
-            self._alone_since = now
-        elif self._last_known and now >= self._alone_since + REJOIN_AFTER_S:
-            self._alone_since = now + REJOIN_PAUSE_S - REJOIN_AFTER_S
-            addresses = ", ".join(self._last_known)
-            self.log.info("the agent has lost its cluster: it is asked to join {addresses}", addresses=addresses)
-            self.join(self._last_known).addErrback(lambda failure: failure.trap(AwayError, LocalProtocolError) and None)
+        addresses = self._rejoining.look(self._others(), self._reactor.seconds())
+        if addresses:
+            self.log.info("the agent has lost its cluster: it is asked to join {them}", them=", ".join(addresses))
+            self.join(addresses).addErrback(lambda failure: failure.trap(LocalProtocolError) and None)
+
+    def _connection_ended(self) -> None:
+        self._asking.give_up("the agent is away")
+        self._rejoining.notice(self._others())  # it may come back without them
 
     def _link_changed(self) -> None:
-        trouble = self.trouble()
+        trouble = None if self._link.why_away is None else self.trouble()
         if trouble is not None:
-            self._asking.give_up("the agent is away")
             self.log.error("{trouble}", trouble=trouble)
-            self._tell_happening(Happening("agent-away", trouble))
+            self._tell_happenings([Happening("agent-away", trouble)])
         else:
             there = f"the Serf agent at {self._at} is there, with {len(self._members)} members"
             self.log.info("{there}", there=there)
-            self._tell_happening(Happening("agent", there))
+            self._tell_happenings([Happening("agent", there)])
+            for sentence in self.exposure():
+                self.log.emit(LogLevel.warn, "{sentence}", sentence=sentence)
         self._telling.changed()
 
     # What the agent tells ---------------------------------------------------------------------------------------------
@@ -351,7 +359,8 @@ class AgentEngine(Service):
             event = UserEvent(record.name, record.payload, b"", relay_wanted=False)  # the agent relays
             if record.name != EVENT_NAME:
                 payload = shown(record.payload[:PAYLOAD_SHOWN_MAX].decode(errors="replace"))
-                self._happened(Happening("event", f"user event {shown(record.name)} at {record.ltime}: {payload}"))
+                line = f"user event {shown(record.name)} at {record.ltime}: {payload}"
+                self._tell_happenings([Happening("event", line)], log=True)
             self._observers.tell_events([event])
         elif record.event == rpc.QUERY:
             answer = self._answers.get(record.name)
@@ -359,18 +368,19 @@ class AgentEngine(Service):
                 answered = connection.request("respond", rpc.Respond(record.query_id, answer(record.payload)))
                 answered.addErrback(self._not_sent)
         elif record.event in rpc.MEMBER_EVENTS:
-            for happening in self._members.apply(record):
-                self._happened(happening)
-            self._telling.changed()
+            self._tell_happenings(self._members.apply(record), log=True)
+            if record.event == REAP:
+                for member in record.members:
+                    self._rejoining.forget(member.name)
+            self._members_changed()
 
-    def _happened(self, happening: Happening) -> None:
-        """The log and whoever looks are told."""
-        self._lines.info("{what}", what=happening.text)
-        self._tell_happening(happening)
-
-    def _tell_happening(self, happening: Happening) -> None:
+    def _tell_happenings(self, happenings: Iterable[Happening], *, log: bool = False) -> None:
+        """Whoever looks is told, within the bound of a turn; with `log` the log too, within its own."""
         self._observers.begin_turn()
-        self._observers.tell_happenings(lambda: [happening])
+        for happening in happenings:
+            if log:
+                self._lines.info("{what}", what=happening.text)
+            self._observers.tell_happenings(partial(list, [happening]))
 
     # Small things -----------------------------------------------------------------------------------------------------
 
@@ -389,10 +399,10 @@ class AgentEngine(Service):
             self._lines.failure("{what} failed, and goes on", Failure(), what=what)
 
     def _not_sent(self, failure: Failure) -> None:
-        if failure.check(AgentError):
-            self._lines.info("the agent refused it: {why}", why=failure.getErrorMessage())
-        else:
-            failure.trap(AwayError)  # anti-entropy has to do
+        """An event or an answer has not gone: anti-entropy, or who asks again, has to do."""
+        failure.trap(AgentError, LocalProtocolError)
+        if not failure.check(AwayError):  # of that all was said
+            self._lines.info("the agent did not take an event or an answer: {why}", why=failure.getErrorMessage())
 
     def _not_untagged(self, failure: Failure) -> Any:
         why = failure.getErrorMessage()

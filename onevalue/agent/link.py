@@ -7,14 +7,14 @@ until it is lost or the owner finds it useless. It must not know what the owner 
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred, fail  # Twisted has its own
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from onevalue.agent.connection import AWAY, AgentConnection
-from onevalue.errors import AgentError, AwayError, OneValueError
+from onevalue.errors import AwayError, BusyError, OneValueError
 from onevalue.streams import Reactor
 from onevalue.wire import rpc_messages as rpc
 from onevalue.worker import Worker
@@ -25,6 +25,9 @@ CONNECT_TIME_MAX_S: Final = 5.0
 PAUSE_MIN_S: Final = 0.25
 PAUSE_MAX_S: Final = 5.0
 """Between two attempts, doubling: nobody waits longer than that after an agent has come back."""
+
+APART_MAX: Final = 8
+"""Requests with connections of their own at once."""
 
 CLOSED: Final = "this node has closed the connection"
 
@@ -38,10 +41,11 @@ class AgentLink:
     Args:
         reactor: clock and threads.
         endpoint: where the agent's RPC is.
-        auth_key: of the agent; None: it has none.
+        auth_key: gives the agent's key, for each connection anew; None: it has none.
         begin: what a new connection is for; when it is over the agent counts as there. What it raises ends it.
         hold: what goes on while the agent is there; it ends by raising.
         changed: called after each change of `why_away`.
+        ended: called when a connection has ended: nothing more comes of what was asked on it.
     """
 
     log = Logger()
@@ -51,10 +55,11 @@ class AgentLink:
         *,
         reactor: Reactor,
         endpoint: IStreamClientEndpoint,
-        auth_key: str | None,
+        auth_key: Callable[[], str | None],
         begin: Steps,
         hold: Steps,
         changed: Callable[[], None],
+        ended: Callable[[], None],
     ) -> None:
         self.why_away: str | None = "it has not answered yet"
         self.since = reactor.seconds()
@@ -64,6 +69,7 @@ class AgentLink:
         self._begin = begin
         self._hold = hold
         self._changed = changed
+        self._ended = ended
         self._worker = Worker(reactor)
         self._connection: AgentConnection | None = None
         self._pause_s = PAUSE_MIN_S
@@ -85,9 +91,11 @@ class AgentLink:
         """No connection is left, nor an attempt; what waits for an answer fails."""
         self._stopped = True
         running, self._running = self._running, None
-        for each in [*self._apart, *([] if running is None else [running])]:
-            each.addErrback(lambda failure: failure.trap(CancelledError, OneValueError) and None)
+        for each in list(self._apart):
             each.cancel()
+        if running is not None:
+            running.addErrback(lambda failure: failure.trap(CancelledError, OneValueError) and None)
+            running.cancel()
 
     def request(self, command: str, body: object | None = None) -> Deferred[Any]:
         """See AgentConnection; fails with AwayError while the agent is away."""
@@ -103,6 +111,8 @@ class AgentLink:
         """As `request`, on a connection of its own: an agent does one thing after the other, and this may take long."""
         if self._connection is None:
             return fail(self._away())
+        if len(self._apart) >= APART_MAX:
+            return fail(BusyError(f"{APART_MAX} such requests are under way; wait for the end of one"))
         asking: Deferred[Any] = Deferred.fromCoroutine(self._ask_apart(command, body, time_max_s))
         self._apart.append(asking)
 
@@ -116,11 +126,14 @@ class AgentLink:
         return AwayError(f"{AWAY}{self.why_away}")
 
     async def _ask_apart(self, command: str, body: object | None, time_max_s: float) -> Any:
-        connection = await self._open()
         try:
-            return await connection.request(command, body, time_max_s)
-        finally:
-            connection.close(CLOSED)
+            connection = await self._open()
+            try:
+                return await connection.request(command, body, time_max_s)
+            finally:
+                connection.close(CLOSED)
+        except CancelledError:
+            raise AwayError(f"{AWAY}{CLOSED}") from None
 
     async def _open(self) -> AgentConnection:
         """A connection on which the agent takes commands. Raises AgentError or AwayError."""
@@ -133,8 +146,9 @@ class AgentLink:
             raise AwayError(f"cannot connect: {error}") from None
         try:
             await connection.request("handshake", rpc.Handshake())
-            if self._auth_key is not None:
-                await connection.request("auth", rpc.Auth(self._auth_key))
+            auth_key = self._auth_key()
+            if auth_key is not None:
+                await connection.request("auth", rpc.Auth(auth_key))
         except BaseException:
             connection.close(CLOSED)
             raise
@@ -152,7 +166,7 @@ class AgentLink:
             self._pause_s = min(2 * self._pause_s, PAUSE_MAX_S)
 
     def _why(self, error: Exception) -> str:
-        if isinstance(error, AgentError | AwayError):
+        if isinstance(error, OneValueError):
             return str(error).removeprefix(AWAY)
         self.log.failure("the link to the agent failed, and goes on")
         return f"this node stumbled over it: {error!r}"
@@ -175,6 +189,7 @@ class AgentLink:
         finally:
             self._connection = None
             connection.close(CLOSED)
+            self._ended()
 
     def _tell(self, why: str | None) -> None:
         if why == self.why_away or self._stopped:

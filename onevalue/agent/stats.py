@@ -22,6 +22,7 @@ class AgentStats:
         clocks: Lamport times of members, events, queries.
         counts: members that it remembers; of them failed; of them left.
         health_score: 0 is best; None: it does not tell.
+        encrypted: its gossip is; None: it does not tell.
         queues: how many messages wait, by queue.
         sections: all of it, as it was told.
     """
@@ -30,6 +31,7 @@ class AgentStats:
     clocks: tuple[int, ...] = (0, 0, 0)
     counts: tuple[int, ...] = (0, 0, 0)
     health_score: int | None = None
+    encrypted: bool | None = None
     queues: Mapping[str, int] = field(default_factory=dict)
     sections: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -42,6 +44,7 @@ def read_stats(stats: Stats) -> AgentStats:
         clocks=tuple(_number(serf.get(name)) for name in _CLOCKS),
         counts=tuple(_number(serf.get(name)) for name in _COUNTS),
         health_score=_number(serf["health_score"]) if "health_score" in serf else None,
+        encrypted=serf["encrypted"] == "true" if "encrypted" in serf else None,
         queues={told: _number(serf[name]) for name, told in _QUEUES.items() if name in serf},
         sections=stats.sections,
     )

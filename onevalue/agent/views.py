@@ -22,22 +22,31 @@ WORDS: Mapping[str, tuple[str, str]] = {
 }
 """The kind of happening that each event is, and how it reads."""
 
+NOWHERE = "0.0.0.0"  # noqa: S104  # shown, never bound
+"""In place of the address of this node while it is not known."""
+
 _STATUS = {status.value: status for status in Status}
 
 
 class AgentMembers:
-    """The members last known, by name."""
+    """The members last known, by name; always with this node, whose agent may not have told where it is.
 
-    def __init__(self) -> None:
-        self._members: dict[str, Member] = {}
-        self._list: Sequence[Member] | None = ()
+    Args:
+        local_name: of this node.
+    """
+
+    def __init__(self, local_name: str) -> None:
+        self._unplaced = Member(local_name, NOWHERE, 0, Status.ALIVE, suspect=False, tags={})
+        self._members: dict[str, Member] = {local_name: self._unplaced}
+        self._list: Sequence[Member] | None = None
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def get(self, name: str) -> Member | None:
-        """The member of this name, or None."""
-        return self._members.get(name)
+    def told(self, name: str) -> Member | None:
+        """The member of this name, if an agent has told of it."""
+        member = self._members.get(name)
+        return None if member is self._unplaced else member
 
     def sorted(self) -> Sequence[Member]:
         """All of them, by name; the same object as before while nothing has changed."""
@@ -48,6 +57,7 @@ class AgentMembers:
     def replace(self, told: Sequence[RpcMember]) -> bool:
         """The members are these and no others; True if that is a change."""
         members = {each.name: self._viewed(each) for each in told if each.status in _STATUS}
+        members.setdefault(self._unplaced.name, self._unplaced)
         if members == self._members:
             return False
         self._members, self._list = members, None
@@ -57,7 +67,7 @@ class AgentMembers:
         """What an event tells of members is so, and put into words."""
         for told in record.members:
             kind, words = WORDS[record.event]
-            if record.event == REAP:
+            if record.event == REAP and told.name != self._unplaced.name:
                 self._members.pop(told.name, None)
             elif told.status in _STATUS:
                 self._members[told.name] = self._viewed(told)

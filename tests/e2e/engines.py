@@ -95,7 +95,8 @@ async def external(house: House, name: str, partner: SerfAgent, key: bytes | Non
         name=name,
         endpoint=TCP4ClientEndpoint(reactor, agent.host, RPC_PORT),
         at=f"{agent.host}:{RPC_PORT}",
-        auth_key=None,
+        auth_file=None,
+        rng=random.Random(),
         http_tag=partial(http_tag, HTTP),
     )
     watched = Watched(engine, agent.host, agent)

@@ -115,6 +115,26 @@ async def test_an_agent_that_dies_and_comes_back_is_lived_with(house: House) -> 
 
 
 @ensure_deferred
+async def test_an_agent_that_stands_still_counts_as_away_until_it_goes_on(house: House) -> None:
+    """It answers nothing, though its port is open; the node serves meanwhile."""
+    node = await beside(house, "a1")
+    assert node.agent.process is not None
+    node.agent.process.signal("STOP")
+
+    async def is_away() -> bool:
+        return "has not answered stats" in str((await node.engine())["trouble"])
+
+    await eventually(is_away, 20, "the node says that its agent does not answer")
+    assert (await node.set(500)).status == 200
+    node.agent.process.signal("CONT")
+
+    async def is_back() -> bool:
+        return (await node.engine())["trouble"] is None
+
+    await eventually(is_back, 20, "the agent answers again")
+
+
+@ensure_deferred
 async def test_a_cluster_of_both_engines_holds_one_value(house: House) -> None:
     """Whoever writes; and each sees all others alive."""
     first = await beside(house, "a1")

@@ -121,7 +121,7 @@ async def test_events_travel_in_both_directions(make: Make, house: House) -> Non
     await until(lambda: monitor.output, "the monitor shows the log")
     await mine.engine.send_event("deploy", b"v1", coalesce=False)
     mine.engine.send_value_event(b'{"value": 1}', mine.engine.members()[1:])
-    await until(lambda: "user event: deploy" in monitor.output.lower() or "deploy" in monitor.output, "deploy arrives")
+    await until(lambda: "user-event: deploy" in monitor.output, "deploy arrives")
     await until(lambda: "onevalue" in monitor.output, "the value event arrives")
     await monitor.kill()
     assert (await partner.run("event", "-coalesce=false", "restart", "now"))[1] == 0
@@ -230,3 +230,5 @@ async def test_it_stops_and_others_see_no_http_any_more(make: Make) -> None:
 
     await eventually(gone, 10, "others see it gone")
     await mine.stop()
+    with pytest.raises(LocalProtocolError):
+        await mine.engine.query(QueryRequest("uptime", timeout_s=0.2))

@@ -1,6 +1,10 @@
 """The engine beside a Serf agent: what it knows, what it has the agent do, and how it lives with an agent that goes."""
 
+import random
+import shutil
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +14,16 @@ from zope.interface.verify import verifyObject
 
 from onevalue.agent import AgentEngine
 from onevalue.agent.asking import QUERIES_MAX
-from onevalue.agent.connection import LARGE, REQUEST_TIME_MAX_S
-from onevalue.agent.engine import POLL_S, REJOIN_AFTER_S, REJOIN_MAX, RENEW_S, STOP_TIME_MAX_S, TAG_PATIENCE_S
-from onevalue.agent.link import CONNECT_TIME_MAX_S, PAUSE_MAX_S, PAUSE_MIN_S
-from onevalue.errors import AwayError, LocalProtocolError
+from onevalue.agent.connection import LARGE, REQUEST_TIME_MAX_S, REQUESTS_MAX
+from onevalue.agent.engine import POLL_S, RENEW_S, STOP_TIME_MAX_S
+from onevalue.agent.link import APART_MAX, CONNECT_TIME_MAX_S, PAUSE_MAX_S, PAUSE_MIN_S
+from onevalue.agent.rejoining import REJOIN_AFTER_S, REJOIN_MAX, REJOIN_PAUSE_S
+from onevalue.agent.tagging import CONTESTED_MAX, TAG_PATIENCE_S
+from onevalue.authfile import AuthFile
+from onevalue.errors import AwayError, BusyError, LocalProtocolError
 from onevalue.member import Happening, QueryRequest, Status, UserEvent
 from onevalue.membership import IMembership
+from onevalue.observers import HAPPENINGS_PER_TURN
 from onevalue.wire import rpc_messages as rpc
 from onevalue.wire.key_text import encode_key, fingerprint
 from tests.unit.agent_rig import FakeAgent, agent_member
@@ -40,7 +48,8 @@ class EngineTestCase(SynchronousTestCase):
 
     def make(self, **settings: Any) -> AgentEngine:
         """An engine, observed."""
-        settings = {"auth_key": None, "http_tag": lambda host: self.tag if host else "", **settings}
+        settings = {"auth_file": None, "http_tag": lambda host: self.tag if host else "", **settings}
+        settings.setdefault("rng", random.Random(1))
         engine = AgentEngine(reactor=self.reactor, name="n1", endpoint=self.agent, at="127.0.0.1:7373", **settings)
         engine.observe_members(self._changed)
         engine.observe_events(self.events.extend)
@@ -124,20 +133,74 @@ class MeetingTests(EngineTestCase):
         self.wait(TAG_PATIENCE_S + 2 * POLL_S)
         assert self.engine.members()[0].tags == {"role": "web", "http": "http:8080"}
 
+    def test_an_agent_that_takes_no_tag_is_there_all_the_same(self) -> None:
+        """Others do not find this node, which is told; members and events are known."""
+        self.agent.errors["tags"] = "Encoded length of tags exceeds limit of 512 bytes"
+        self.engine.startService()
+        self.turn()
+        assert "does not take the tag http (Encoded length" in str(self.engine.trouble())
+        assert self.engine.figures().agent_connected
+        assert len(self.engine.members()) == 3
+        assert len(self.lines("agent-away")) == 1
+        self.wait(TAG_PATIENCE_S)
+        del self.agent.errors["tags"]
+        self.wait(TAG_PATIENCE_S + POLL_S)
+        assert self.engine.trouble() is None
+        assert self.engine.members()[0].tags["http"] == "http:8080"
+
+    def test_another_node_with_the_same_agent_is_told(self) -> None:
+        """Each would set its own tag again and again."""
+        self.start()
+        for _ in range(CONTESTED_MAX):
+            assert self.engine.trouble() is None
+            self.agent.members[0] = agent_member("n1", 1, http="http:9999")
+            self.agent.wire.record("stream", rpc.StreamRecord("member-update", (self.agent.members[0],)))
+            self.wait(TAG_PATIENCE_S + 2 * POLL_S)
+        assert "has another node the same agent?" in str(self.engine.trouble())
+        self.wait(90)
+        assert self.engine.trouble() is None
+
+    def test_what_the_agent_leaves_open_is_told(self) -> None:
+        """Gossip that is not encrypted, off loopback; nothing while it is not known."""
+        assert self.engine.exposure() == []
+        self.agent.stats["encrypted"] = "false"
+        self.start()
+        [sentence] = self.engine.exposure()
+        assert "the gossip of the Serf agent at 10.0.0.1:7946 is not encrypted" in sentence
+        self.agent.stats["encrypted"] = "true"
+        self.wait(2 * POLL_S)
+        assert self.engine.exposure() == []
+
     def test_a_key_is_shown_to_the_agent(self) -> None:
         """Before anything else but the handshake."""
         self.agent.auth_key = "secret"
-        self.engine = self.make(auth_key="secret")
+        self.engine = self.make(auth_file=self.file("secret"))
         self.start()
         assert self.agent.commands()[:2] == ["handshake", "auth"]
 
-    def test_a_wrong_key_is_told(self) -> None:
-        """In the agent's words, and tried again."""
+    def file(self, key: str) -> AuthFile:
+        """With this key."""
+        if not hasattr(self, "folder"):
+            self.folder = Path(tempfile.mkdtemp(prefix="onevalue-"))
+            self.addCleanup(shutil.rmtree, self.folder)
+        path = self.folder / "rpc.key"
+        path.write_text(key)
+        path.chmod(0o600)
+        return AuthFile("agent-auth-file", path)
+
+    def test_a_wrong_key_is_told_until_the_file_has_the_right_one(self) -> None:
+        """In the agent's words; the file is read for each attempt, and what is wrong with it is told too."""
         self.agent.auth_key = "secret"
-        self.engine = self.make(auth_key="wrong")
+        self.engine = self.make(auth_file=self.file("wrong"))
         self.engine.startService()
         self.turn()
         assert rpc.ErrorText.INVALID_TOKEN in str(self.engine.trouble())
+        self.file("\n")
+        self.wait(PAUSE_MAX_S)
+        assert "has no key in its first line" in str(self.engine.trouble())
+        self.file("secret")
+        self.wait(PAUSE_MAX_S)
+        assert self.engine.trouble() is None
 
     def test_a_key_that_is_missing_is_told(self) -> None:
         """In the agent's words."""
@@ -152,8 +215,20 @@ class MeetingTests(EngineTestCase):
         self.engine.startService()
         self.turn()
         assert "start this node with --name n2" in str(self.engine.trouble())
-        assert self.engine.members() == ()
+        assert self.statuses() == {"n1": Status.ALIVE}
         assert self.agent.bodies("tags") == []
+        assert self.engine.clocks() == (0, 0, 0)
+        assert self.engine.last_contact_s() is None
+
+    def test_before_the_agent_is_there_this_node_is_alone(self) -> None:
+        """It is a member, but nobody knows where."""
+        self.agent.up = False
+        self.engine.startService()
+        self.turn()
+        assert self.statuses() == {"n1": Status.ALIVE}
+        self.agent.up = True
+        self.wait(1)
+        assert self.engine.members()[0].address == "10.0.0.1"
 
     def test_learning_waits_until_the_agent_has_shown_others(self) -> None:
         """And is not told that there is nobody: an agent that is alone may not have joined yet."""
@@ -164,8 +239,8 @@ class MeetingTests(EngineTestCase):
         self.start()
         assert told == []
         self.agent.members = [*alone, *others]
-        self.agent.wire.end()
-        self.wait(1)
+        self.agent.wire.record("stream", rpc.StreamRecord("member-join", tuple(others)))
+        self.turn()
         assert told == [False]
         self.engine.observe_addresses_tried(told.append)
         assert told == [False, False]
@@ -383,6 +458,42 @@ class LossTests(EngineTestCase):
         assert "'n9' without an address" in str(self.engine.trouble())
         assert len(self.engine.members()) == 3
 
+    def test_a_large_record_that_means_nothing_ends_the_connection_too(self) -> None:
+        """Though a thread reads it."""
+        self.start()
+        self.agent.up = False
+        bad = rpc.RpcMember("n9", b"xyz", 1, {"x": "y" * LARGE}, "alive", 1, 5, 2, 2, 5, 5)
+        self.agent.wire.record("stream", rpc.StreamRecord("member-join", (bad,)))
+        self.turn()
+        assert self.reactor.pool.run() == 1
+        self.turn()
+        assert "'n9' without an address" in str(self.engine.trouble())
+        assert len(self.engine.members()) == 3
+
+    def test_a_query_ends_with_its_connection_whatever_the_reason_was_before(self) -> None:
+        """Also where two attempts in a row end in the same way."""
+        self.start()
+        self.agent.silent = ["members"]
+        self.agent.wire.end()
+        self.wait(REQUEST_TIME_MAX_S + 3)
+        before = str(self.engine.trouble())
+        self.wait(REQUEST_TIME_MAX_S / 2)
+        asked = self.engine.query(QueryRequest("uptime"))
+        self.wait(REQUEST_TIME_MAX_S)
+        assert str(self.engine.trouble()) == before
+        self.failureResultOf(asked, AwayError)  # type: ignore[no-untyped-call]  # trial's has no types
+
+    def test_of_hundreds_of_members_at_once_not_all_are_told_in_words(self) -> None:
+        """But all are known."""
+        self.start()
+        many = tuple(agent_member(f"m{n:04}", 9) for n in range(300))
+        self.agent.wire.record("stream", rpc.StreamRecord("member-join", many))
+        self.turn()
+        self.reactor.pool.run()
+        self.turn()
+        assert len(self.engine.members()) == 303
+        assert len(self.lines("joined")) == HAPPENINGS_PER_TURN
+
     def test_many_members_are_read_in_a_thread(self) -> None:
         """What comes after them waits, so that nothing is mixed up."""
         self.agent.members += [agent_member(f"m{n:04}", 9, role="x" * 100) for n in range(LARGE // 100)]
@@ -402,14 +513,15 @@ class LossTests(EngineTestCase):
         """Some members last known, after a while, and again after a longer while; not one that has moved elsewhere."""
         self.agent.members = [agent_member("n1", 1), *(agent_member(f"n{n}", n) for n in range(2, 9))]
         self.start()
-        self.wait(POLL_S + 1)
         self.agent.members = [agent_member("n1", 1)]
         self.agent.wire.end()
         self.wait(REJOIN_AFTER_S - POLL_S)
         assert self.agent.bodies("join") == []
         self.wait(3 * POLL_S)
-        known = tuple(f"10.0.0.{n}:7946" for n in range(2, 2 + REJOIN_MAX))
-        assert self.agent.bodies("join") == [rpc.Join(known, replay=False)]
+        [asked] = self.agent.bodies("join")
+        assert len(asked.existing) == REJOIN_MAX
+        assert set(asked.existing) <= {f"10.0.0.{n}:7946" for n in range(2, 9)}
+        assert not asked.replay
         self.wait(60)
         assert 2 <= len(self.agent.bodies("join")) <= 3
         self.agent.members.append(agent_member("elsewhere", 99))
@@ -417,11 +529,27 @@ class LossTests(EngineTestCase):
         assert len(self.agent.bodies("join")) <= 3
 
     def test_an_agent_whose_others_have_left_is_not_asked_to_join(self) -> None:
-        """It was always alone."""
-        self.agent.members = [agent_member("n1", 1)]
+        """They have gone on purpose, perhaps to another cluster; nor one that was always alone."""
+        self.agent.members = [agent_member("n1", 1), agent_member("n2", 2)]
         self.start()
+        self.wait(POLL_S + 1)
+        left = agent_member("n2", 2, "left")
+        self.agent.members = [agent_member("n1", 1), left]
+        self.agent.wire.record("stream", rpc.StreamRecord("member-leave", (left,)))
+        self.wait(POLL_S + 1)
+        self.agent.members.pop()
         self.wait(120)
         assert self.agent.bodies("join") == []
+
+    def test_not_always_the_same_are_joined(self) -> None:
+        """They may be gone."""
+        self.agent.members = [agent_member("n1", 1), *(agent_member(f"n{n}", n) for n in range(2, 30))]
+        self.start()
+        self.wait(POLL_S + 1)
+        self.agent.members = [agent_member("n1", 1)]
+        self.agent.wire.end()
+        self.wait(REJOIN_AFTER_S + 3 * REJOIN_PAUSE_S + 2 * POLL_S)
+        assert len({address for body in self.agent.bodies("join") for address in body.existing}) > 2 * REJOIN_MAX
 
     def test_it_stops_while_the_agent_is_away(self) -> None:
         """At once, and nothing is left."""
@@ -492,10 +620,17 @@ class AskingTests(EngineTestCase):
         assert self.flushLoggedErrors() == []  # type: ignore[no-untyped-call]  # trial's has no types
 
     def test_a_value_event_that_the_agent_refuses_is_logged(self) -> None:
-        """And nothing more."""
+        """And nothing more; of hundreds that it does not answer some are not even sent, which is logged too."""
+        lines: list[str] = []
+        self.patch(self.engine._lines, "info", lambda line, **_: lines.append(line))  # type: ignore[no-untyped-call]  # trial's has no types
         self.agent.errors["event"] = "user event exceeds configured limit"
         self.engine.send_value_event(b"{}", [])
         self.turn()
+        assert lines == ["the agent did not take an event or an answer: {why}"]
+        self.agent.silent = ["event"]
+        for _ in range(REQUESTS_MAX + 10):
+            self.engine.send_value_event(b"{}", [])
+        assert len(lines) == 1 + 10
         assert self.engine.trouble() is None
 
     def test_a_user_event_is_sent_or_refused(self) -> None:
@@ -591,6 +726,14 @@ class AskingTests(EngineTestCase):
         assert self.agent.bodies("use-key") == [rpc.Key(encode_key(KEY))]
         assert [wire.open for wire in self.agent.wires] == [True, False]
 
+    def test_such_connections_have_a_bound(self) -> None:
+        """APART_MAX at once."""
+        self.agent.silent = ["list-keys"]
+        asked = [self.engine.change_keys("list", b"", 0) for _ in range(APART_MAX)]
+        assert "under way" in self.failure_of(self.engine.change_keys("list", b"", 0), BusyError)
+        for each in asked:
+            each.addErrback(lambda failure: failure.trap(AwayError))
+
     def test_an_agent_without_keys_refuses(self) -> None:
         """Nobody was asked."""
         self.agent.replies["list-keys"] = rpc.KeyReply()
@@ -622,6 +765,5 @@ class AskingTests(EngineTestCase):
         self.engine.stopService()
         self.turn()
         for each in asked:
-            assert each.called
-            each.addErrback(lambda _: None)
+            self.failureResultOf(each, AwayError)  # type: ignore[no-untyped-call]  # trial's has no types
         assert self.reactor.getDelayedCalls() == []

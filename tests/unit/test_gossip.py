@@ -18,8 +18,9 @@ from zope.interface.verify import verifyObject
 
 from onevalue.config import LAN, SerfSettings
 from onevalue.connections import INBOUND_STREAMS_MAX
+from onevalue.errors import LocalProtocolError
 from onevalue.gossip import FAULT_PAUSE_S, LEAVE_TIME_MAX_S, GossipService
-from onevalue.member import Happening
+from onevalue.member import Happening, QueryRequest
 from onevalue.membership import IMembership
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
@@ -256,6 +257,19 @@ class FaultTests(GossipTestCase):
         self.gossip.observe_members(send)
         self.reactor.advance(1.0)
         assert any(b"deploy" in data for data, _ in self.reactor.udp_ports[0].written)
+
+    def test_what_is_asked_of_a_node_that_does_not_run_fails(self) -> None:
+        """Before its start and after its stop: its timers would never end it."""
+        self.refuses_questions()
+        self.gossip.startService()
+        self.gossip.stopService()
+        self.reactor.advance(LEAVE_TIME_MAX_S)
+        self.refuses_questions()
+
+    def refuses_questions(self) -> None:
+        """Whatever is asked fails at once."""
+        for asked in (self.gossip.query(QueryRequest("uptime")), self.gossip.change_keys("list", b"", 0)):
+            self.failureResultOf(asked, LocalProtocolError)  # type: ignore[no-untyped-call]  # Twisted's has no types
 
     def test_packets_that_cannot_be_sent_are_lost(self) -> None:
         """No route, a wrong family, a wrong port, too long: nothing is raised, and the next one leaves."""

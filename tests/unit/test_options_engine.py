@@ -7,6 +7,7 @@ import pytest
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
+from onevalue.authfile import AuthFile
 from onevalue.engineoptions import EMBEDDED_ONLY, AgentPlace
 from onevalue.options import NodeConfig, Options
 
@@ -52,10 +53,10 @@ class EngineOptionTests(SynchronousTestCase):
         assert str(AgentPlace("::1", 7373)) == "[::1]:7373"
 
     def test_the_key_is_the_first_line_of_its_file(self) -> None:
-        """Without white space around it; no text of the configuration shows it."""
+        """Without white space around it; it is read again for each connection."""
         config = parse("--engine", "agent", "--agent-auth-file", self.put(" s3cret \n"))
-        assert config.agent == AgentPlace("127.0.0.1", 7373, "s3cret")
-        assert "s3cret" not in repr(config)
+        assert config.agent == AgentPlace("127.0.0.1", 7373, AuthFile("agent-auth-file", self.file))
+        assert AuthFile("agent-auth-file", self.file).read() == "s3cret"
 
     def test_a_file_that_is_not_fit_to_hold_a_key_is_refused(self) -> None:
         """Missing, open to others, or empty."""
