@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from onevalue.errors import RemoteProtocolError
 from onevalue.loglines import shown
 from onevalue.member import Happening, Member, Status
+from onevalue.spread.contacts import HTTP_TAG, UNREACHABLE
 from onevalue.swim.address import is_addr, to_address
 from onevalue.wire.rpc_messages import MEMBER_EVENTS, RpcMember, StreamRecord
 
@@ -36,7 +37,7 @@ class AgentMembers:
     """
 
     def __init__(self, local_name: str) -> None:
-        self._unplaced = Member(local_name, NOWHERE, 0, Status.ALIVE, suspect=False, tags={})
+        self._unplaced = Member(local_name, NOWHERE, 0, Status.ALIVE, suspect=False, tags={HTTP_TAG: UNREACHABLE})
         self._members: dict[str, Member] = {local_name: self._unplaced}
         self._list: Sequence[Member] | None = None
 

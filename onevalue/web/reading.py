@@ -57,6 +57,8 @@ def demand_generation(wish: Wish, state: State, *, stopping: bool) -> None:
 
 
 def _is_alone(context: Context) -> bool:
-    """This node was told of nobody, and knows nobody who has not left for good."""
+    """This node was told of nobody, and knows nobody who has not left for good; and it would know."""
+    if context.membership.trouble() is not None:
+        return False
     others = (m for m in context.membership.members() if m.name != context.name)
     return not context.expects_others and all(m.status is Status.LEFT for m in others)

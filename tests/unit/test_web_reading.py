@@ -189,6 +189,11 @@ class StaleTests(ReadTestCase):
             self.node.membership.set_members(make_member("n1"), make_member("n2", status=status))
             assert self.read("max_stale=10").status == expected, status
 
+    def test_a_node_that_cannot_know_whether_it_is_alone_is_stale(self) -> None:
+        """Its Serf agent is away, and may know others."""
+        self.node.membership.engine_trouble = "The Serf agent is away."
+        assert self.read("max_stale=10").status == 503
+
     def test_it_holds_when_the_answer_is_given(self) -> None:
         """A node that has lost touch while a read waited does not answer it."""
         self.node = WebNode(expects_others=True)
