@@ -6,8 +6,7 @@ It must not know what any command does.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IStreamServerEndpoint, ITCPTransport
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
@@ -16,6 +15,7 @@ from twisted.python.failure import Failure
 
 from onevalue.addresses import host_port
 from onevalue.errors import LocalProtocolError
+from onevalue.listening import ListeningService
 from onevalue.loglines import LimitedLog
 from onevalue.rpc.commands import Commands
 from onevalue.rpc.connection import RpcConnection
@@ -44,7 +44,7 @@ LEAVE_TIME_MAX_S: Final = 30.0
 """How long a client that has the node leave waits for that at most."""
 
 
-class RpcService(Service, ServerFactory):
+class RpcService(ListeningService, ServerFactory):
     """Speaks with the clients of a Serf agent at an endpoint, and listens to the log from its start to its stop.
 
     Args:
@@ -70,8 +70,9 @@ class RpcService(Service, ServerFactory):
         leave: Callable[[], None],
         key: str = "",
     ) -> None:
+        super().__init__(endpoint)
+        self._factory = self
         self._reactor = reactor
-        self._endpoint = endpoint
         self._leave = leave
         self._leaving: list[Deferred[None]] = []
         self._monitor = Monitor(reactor)
@@ -96,32 +97,7 @@ class RpcService(Service, ServerFactory):
             key=_octets(key),
         )
         self._connections: dict[RpcConnection, None] = {}
-        self._port: IListeningPort | None = None
         self._stopped: Deferred[None] | None = None
-
-    @property
-    def port(self) -> IAddress:
-        """The address that is listened on, once the service has started."""
-        assert self._port is not None, "the service has not started"
-        return self._port.getHost()
-
-    def privilegedStartService(self) -> None:
-        """Listens before twistd drops its privileges, and before anything else has begun.
-
-        Raises:
-            CannotListenError: the port is taken, or not ours to have; the service is not started.
-        """
-        self._listen()
-        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted has no types here
-
-    def startService(self) -> None:
-        """Listens, unless `privilegedStartService` has done so.
-
-        Raises:
-            CannotListenError: as there.
-        """
-        self._listen()
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
 
     def stopService(self) -> Deferred[None]:
         """Who had the node leave hears that it has; fires when port and clients are gone, in about STOP_GRACE_S."""
@@ -131,9 +107,7 @@ class RpcService(Service, ServerFactory):
         for each in leaving:
             if not each.called:
                 each.callback(None)
-        self._port, port = None, self._port
-        closed = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
-        closed.addErrback(lambda failure: self._log.failure("closing the RPC port", failure))
+        closed = self._close_port()
         self._turns.stop()
         for connection in list(self._connections):
             connection.hush()
@@ -157,18 +131,14 @@ class RpcService(Service, ServerFactory):
 
     # Inside
 
-    def _listen(self) -> None:
-        if self._port is not None:
-            return
-        failures: list[Failure] = []
+    def _about_to_listen(self) -> None:
         globalLogPublisher.addObserver(self._monitor)  # not sooner: Twisted tells what came before its log began again
-        self._endpoint.listen(self).addCallback(self._listens).addErrback(failures.append)
-        if failures:
-            globalLogPublisher.removeObserver(self._monitor)
-            failures[0].raiseException()
+
+    def _not_listening(self) -> None:
+        globalLogPublisher.removeObserver(self._monitor)
 
     def _listens(self, port: IListeningPort) -> None:
-        self._port = port
+        super()._listens(port)
         address: Any = port.getHost()
         self._log.info("agent RPC at {address}", address=host_port(address.host, address.port))
 

@@ -6,9 +6,8 @@ It must not know what any route does.
 import os
 import socket
 
-from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -16,10 +15,10 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
 from onevalue.addresses import host_port
+from onevalue.listening import ListeningService
 from onevalue.web.cluster import ClusterRoutes
 from onevalue.web.context import Context
 from onevalue.web.freshness import ShownContact
@@ -109,7 +108,7 @@ def make_site(reactor: IReactorTime, context: Context, connections_max: int = CO
     )
 
 
-class WebService(Service):
+class WebService(ListeningService):
     """Answers HTTP at an endpoint.
 
     Args:
@@ -129,16 +128,8 @@ class WebService(Service):
         context: Context,
         connections_max: int = CONNECTIONS_MAX,
     ) -> None:
-        self._endpoint = endpoint
-        self._site = make_site(reactor, context, connections_max)
-        self._listening: Deferred[IListeningPort] | None = None
-        self._port: IListeningPort | None = None
-
-    @property
-    def port(self) -> IAddress:
-        """The address that is listened on, once the service has started."""
-        assert self._port is not None, "the service has not started"
-        return self._port.getHost()
+        super().__init__(endpoint)
+        self._factory = self._site = make_site(reactor, context, connections_max)
 
     def tokens_changed(self) -> None:
         """What was made for the tokens of before counts no more: remembered answers, streams, reads that wait.
@@ -148,48 +139,16 @@ class WebService(Service):
         self._site.remembered.clear()
         self._site.end_waiting()
 
-    def privilegedStartService(self) -> None:
-        """Listens before twistd drops its privileges, so that ports below 1024 can be had.
-
-        Raises:
-            CannotListenError: the port is taken, or not ours to have; the service is not started.
-        """
-        self._listen()
-        super().privilegedStartService()  # type: ignore[no-untyped-call]  # Twisted has no types here
-
-    def startService(self) -> None:
-        """Listens, unless `privilegedStartService` has done so.
-
-        Raises:
-            CannotListenError: as there.
-        """
-        self._listen()
-        super().startService()  # type: ignore[no-untyped-call]  # Twisted has no types here
-
     def stopService(self) -> Deferred[None]:
         """Fires when the port is closed and all connections are gone, within about STOP_GRACE_S."""
         super().stopService()  # type: ignore[no-untyped-call]  # Twisted has no types here
-        self._listening, listening = None, self._listening
-        if listening is not None:
-            listening.cancel()  # for an endpoint that has not come to listen yet
-        self._port, port = None, self._port
-        stopped = maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
-        stopped.addErrback(lambda failure: self._log.failure("closing the HTTP port", failure))
-        return stopped.addCallback(lambda _: self._site.stop(STOP_GRACE_S))
+        return self._close_port().addCallback(lambda _: self._site.stop(STOP_GRACE_S))
 
-    def _listen(self) -> None:
-        if self._listening is not None:
-            return
-        failures: list[Failure] = []
+    def _about_to_listen(self) -> None:
         self._site.stopping = False
-        self._listening = self._endpoint.listen(self._site)
-        self._listening.addCallback(self._listens).addErrback(failures.append)
-        if failures:
-            self._listening = None
-            failures[0].raiseException()
 
     def _listens(self, port: IListeningPort) -> None:
-        self._port = port
+        super()._listens(port)
         _lengthen_queue(port)
         self._log.info("HTTP at {address}", address=_readable(port.getHost()))
 
