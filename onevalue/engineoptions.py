@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from onevalue.addresses import host_port, split_host_port
 from onevalue.authfile import AuthFile, auth_file
 from onevalue.errors import ConfigError
+from onevalue.rpcoptions import RPC_PORT_DEFAULT
 
 ENGINES = ("gossip", "agent")
-
-AGENT_PORT_DEFAULT = 7373
-"""Of a Serf agent's RPC."""
 
 EMBEDDED_ONLY = (
     *("bind", "advertise", "join", "tag", "label", "profile", "setting", "verify-incoming", "verify-outgoing"),
@@ -55,7 +53,7 @@ def read_engine(text_of: Callable[[str], str | None], credentials: str | None) -
             raise ConfigError(f"--{name}: not with --engine agent; that is the agent's to know: tell `serf agent`")
     text = text_of("agent") or "127.0.0.1"
     try:
-        host, port = split_host_port(text, AGENT_PORT_DEFAULT)
+        host, port = split_host_port(text, RPC_PORT_DEFAULT)
     except ValueError as error:
         raise ConfigError(f"--agent: {text!r} {error}") from None
     path = text_of("agent-auth-file")

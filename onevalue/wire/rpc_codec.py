@@ -6,7 +6,6 @@ It must not know which side of a connection it serves, nor what a command does.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from onevalue.errors import RemoteProtocolError
 from onevalue.wire import rpc_messages as rpc
 from onevalue.wire import schema
 from onevalue.wire.dialect import Reader, pack_array, pack_modern
@@ -247,25 +246,3 @@ def decode_body(body: Body, data: bytes, entries_max: int) -> Any:
 
 def _pack(body: Body, value: Any) -> bytes:
     return pack_modern(body.plain(value))
-
-
-__all__ = [
-    "RECORDS",
-    "REPLIES",
-    "REQUESTS",
-    "REQUEST_ENTRIES_MAX",
-    "REQUEST_SIZE_MAX",
-    "RESPONSE_ENTRIES_MAX",
-    "RESPONSE_SIZE_MAX",
-    "Body",
-    "RemoteProtocolError",
-    "decode_body",
-    "decode_request_header",
-    "decode_response_header",
-    "encode_member",
-    "encode_members",
-    "encode_record",
-    "encode_reply",
-    "encode_request",
-    "encode_response",
-]

@@ -272,6 +272,14 @@ class Node:
         await eventually(check, within_s, f"{self.name} sees {wanted}")
 
 
+async def serf(host: str, command: str, *arguments: str, prefix: Sequence[str] = ()) -> tuple[str, int]:
+    """Output and exit status of `serf COMMAND` at the RPC of a host."""
+    assert SERF is not None
+    words = [*prefix, SERF, command, f"-rpc-addr={host}:{RPC_PORT}", *arguments]
+    out, err, code = await getProcessOutputAndValue(words[0], words[1:], env={"PATH": os.environ["PATH"]})
+    return (out + err).decode("utf-8", "replace"), code
+
+
 @dataclass
 class SerfAgent:
     """A real Serf agent, on an address of its own."""
@@ -305,11 +313,8 @@ class SerfAgent:
 
     async def run(self, command: str, *arguments: str) -> tuple[str, int]:
         """Output and exit status of `serf COMMAND` at this agent."""
-        assert SERF is not None
-        rpc = [f"-rpc-addr={self.host}:{RPC_PORT}", *([f"-rpc-auth={self.auth}"] if self.auth else [])]
-        words = [*self.prefix, SERF, command, *rpc, *arguments]
-        out, err, code = await getProcessOutputAndValue(words[0], words[1:], env={"PATH": os.environ["PATH"]})
-        return (out + err).decode("utf-8", "replace"), code
+        auth = [f"-rpc-auth={self.auth}"] if self.auth else []
+        return await serf(self.host, command, *auth, *arguments, prefix=self.prefix)
 
     async def kill(self) -> None:
         """As a crash."""

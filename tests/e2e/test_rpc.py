@@ -12,7 +12,6 @@ from pathlib import Path
 import msgpack  # type: ignore[import-untyped]  # comes without types
 import pytest
 from twisted.internet.threads import deferToThread
-from twisted.internet.utils import getProcessOutputAndValue
 
 from onevalue.wire import rpc_messages as rpc
 from onevalue.wire.rpc_codec import encode_request
@@ -29,6 +28,7 @@ from tests.e2e.harness import (
     eventually,
     free_address,
     pause,
+    serf,
 )
 
 pytestmark = pytest.mark.interop
@@ -53,14 +53,6 @@ class Pair:
     def named(self, words: Sequence[str]) -> list[str]:
         """The words with the addresses of this cluster."""
         return [word.format(two=self.two.host, three=self.three.host) for word in words]
-
-
-async def serf(host: str, command: str, *arguments: str) -> tuple[str, int]:
-    """Output and exit status of `serf COMMAND` at the RPC of a host."""
-    assert SERF is not None
-    words = [command, f"-rpc-addr={host}:{RPC_PORT}", *arguments]
-    out, err, status = await getProcessOutputAndValue(SERF, words, env=PATH)
-    return (out + err).decode("utf-8", "replace"), status
 
 
 def shape(text: str) -> list[str]:

@@ -9,15 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.authfile import AuthFile
 from onevalue.engineoptions import EMBEDDED_ONLY, AgentPlace
-from onevalue.options import NodeConfig, Options
-
-
-def parse(*arguments: str, **environ: str) -> NodeConfig:
-    """The configuration of a node."""
-    options = Options({"HOME": "/home/x", **environ})
-    options.parseOptions(list(arguments))  # type: ignore[no-untyped-call]  # Twisted's has no types
-    config: NodeConfig = options["config"]
-    return config
+from tests.unit.test_options import parse
 
 
 def refusal(*arguments: str, **environ: str) -> str:
