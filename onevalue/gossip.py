@@ -207,6 +207,10 @@ class GossipService(Service):
         """See IMembership."""
         return None
 
+    def exposure(self) -> Sequence[str]:
+        """See IEngine: where it listens, and with what keys, is in the options."""
+        return ()
+
     def observe_members(self, observer: Callable[[], None]) -> None:
         """See IMembership."""
         self._observers.observe_members(observer)

@@ -137,3 +137,6 @@ class IMembership(Interface):
 
 class IEngine(IMembership, IService):
     """What brings the membership about: a service, which is a member from its start to its stop."""
+
+    def exposure() -> Sequence[str]:
+        """A sentence for each thing that it leaves open to other hosts, beside what the node's own options do."""

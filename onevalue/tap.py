@@ -94,11 +94,12 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     """
     envelope, keep_keys = _envelope(config)
     access = Access(config.access.tokens)
-    of_agent: Callable[[], list[str]] = list  # nothing, until there is an agent
+    engine: IEngine | None = None
 
     def exposed() -> list[str]:
         of_rpc = [] if config.rpc is None else config.rpc.exposure
-        return [*exposure(config.placement, config.http_at, envelope, access.tokens), *of_rpc, *of_agent()]
+        of_engine = [] if engine is None else engine.exposure()
+        return [*exposure(config.placement, config.http_at, envelope, access.tokens), *of_rpc, *of_engine]
 
     _warn(exposed())
     signer = Signer(envelope, secrets.token_bytes)
@@ -112,7 +113,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
             exchange_states, quiet_client(reactor, EXCHANGE_TIME_MAX_S, config.access.authorities), signer
         ),
     )
-    engine, side, targets, of_agent = _engine(config, world, keep_keys)
+    engine, side, targets = _engine(config, world, keep_keys)
     expects_others = bool(targets) and config.agent is None  # an agent may well be alone
     parts = assemble(config, world, engine, expects_others=expects_others, somebody_to_ask=bool(targets))
     value_file = (
@@ -207,10 +208,8 @@ def _notices(manager: Manager, parts: Parts, world: World) -> Notices:
     )
 
 
-def _engine(
-    config: NodeConfig, world: World, keep_keys: Keep | None
-) -> tuple[IEngine, SerfSide | None, Sequence[str], Callable[[], list[str]]]:
-    """The engine, what of it is for Serf's tools, where it looks for others, and what an agent leaves open."""
+def _engine(config: NodeConfig, world: World, keep_keys: Keep | None) -> tuple[IEngine, SerfSide | None, Sequence[str]]:
+    """The engine, what of it is for Serf's tools, and where it looks for others."""
     if config.agent is None:
         transport = Sockets(
             reactor=world.reactor,
@@ -219,7 +218,7 @@ def _engine(
             stream_time_max_s=config.swim.stream_timeout_s,
         )
         embedded = embed(config, world, transport, keep_keys)
-        return embedded.service, embedded.service.serf_side, embedded.targets, list
+        return embedded.service, embedded.service.serf_side, embedded.targets
     from onevalue.agent import AgentEngine  # noqa: PLC0415  # few nodes have it
 
     kept = world.journal.contents.clocks
@@ -233,7 +232,7 @@ def _engine(
         http_tag=partial(http_tag, config.http_at),
         clocks=(0, 0, 0) if kept is None else (kept.member, kept.event, kept.query),
     )
-    return engine, None, [str(config.agent)], engine.exposure
+    return engine, None, [str(config.agent)]
 
 
 def _reload_keys(file: KeyFile, envelope: Envelope) -> None:

@@ -159,7 +159,7 @@ class AgentEngine(Service):
         return f"The Serf agent at {self._at} is away: {why}. The members are those last known."
 
     def exposure(self) -> list[str]:
-        """A sentence for each thing that the agent leaves open to other hosts, as far as is known."""
+        """See IEngine: what the agent leaves open, as far as is known."""
         own = self._members.told(self.local_name)
         if own is None or is_loopback(own.address):
             return []
