@@ -10,7 +10,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.e2e.browser import CHROMEDRIVER, CHROMIUM, DISCONNECTED_WITHIN_S, Browser
-from tests.e2e.harness import House, Node, ensure_deferred, eventually
+from tests.e2e.harness import House, Node, Process, ensure_deferred, eventually
 
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER) and not os.environ.get("CI"),
@@ -148,9 +148,8 @@ async def test_who_was_faster_is_shown_first(house: House, browser: Browser) -> 
     assert browser.complaints() == []
 
 
-@ensure_deferred
-async def test_a_write_that_was_left_does_not_touch_the_next(house: House, browser: Browser) -> None:
-    """Its answer comes when the dialog is open again, for another: that stays as it is, and says what has changed."""
+async def writes_to_silence(house: House, browser: Browser) -> tuple[Node, Process]:
+    """A node that stands still, and a page of it that has asked it to write 7."""
     node = await house.node("n1").start()
     browser.open(node.url)
     await browser.says("value", "42")
@@ -158,11 +157,18 @@ async def test_a_write_that_was_left_does_not_touch_the_next(house: House, brows
     assert node.process is not None
     node.process.signal("STOP")
     browser.press(Keys.ENTER)
+    return node, node.process
+
+
+@ensure_deferred
+async def test_a_write_that_was_left_does_not_touch_the_next(house: House, browser: Browser) -> None:
+    """Its answer comes when the dialog is open again, for another: that stays as it is, and says what has changed."""
+    _, process = await writes_to_silence(house, browser)
     browser.script("document.getElementById('editor-cancel').click()")
     assert not browser.shown("editor")
     browser.tab_to("edit")
     browser.press(Keys.ENTER, "8")
-    node.process.signal("CONT")
+    process.signal("CONT")
     await browser.says("value", "7")
     await browser.says("editor-news", "It is 7 now")
     assert browser.shown("editor")
@@ -173,17 +179,11 @@ async def test_a_write_that_was_left_does_not_touch_the_next(house: House, brows
 @ensure_deferred
 async def test_the_focus_stays_on_a_button_that_waits(house: House, browser: Browser) -> None:
     """While the node is silent: nothing has to be looked for with the tabulator when it speaks again."""
-    node = await house.node("n1").start()
-    browser.open(node.url)
-    await browser.says("value", "42")
-    wish(browser, "7")
-    assert node.process is not None
-    node.process.signal("STOP")
-    browser.press(Keys.ENTER)
+    node, process = await writes_to_silence(house, browser)
     assert (browser.text("editor-go"), browser.usable("editor-go")) == ("Writing", False)
     browser.press(Keys.ENTER)  # is no second write
     assert browser.focused() == "editor-go"
-    node.process.signal("CONT")
+    process.signal("CONT")
     await browser.says("value", "7")
     assert (browser.focused(), await node.get()) == ("edit", "7")
     await node.stop()
