@@ -7,7 +7,7 @@ ARGS ?=
 WORKERS ?= 3
 SEEDS ?= 200
 
-.PHONY: run demo drills test unit e2e lint format bench figures simulate fuzz package clean
+.PHONY: run demo drills test unit coverage e2e lint format bench figures simulate fuzz package clean
 
 run: $(VENV)/installed ## start one node in the foreground: http://127.0.0.1:8080
 	$(BIN)/twistd --nodaemon --pidfile= onevalue $(ARGS)
@@ -23,8 +23,12 @@ test: unit e2e ## all tests: the unit tests by trial, then everything by pytest
 unit: $(VENV)/installed-test
 	$(BIN)/python -m twisted.trial --temp-directory=_trial_temp tests.unit
 
-e2e: $(VENV)/installed-test ## everything by pytest, side by side, with coverage; then what is measured, alone
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered -m "not alone"
+coverage: $(VENV)/installed-test ## the unit tests by trial, and the lines and branches that they reach
+	$(BIN)/python -m coverage run -m twisted.trial --temp-directory=_trial_temp tests.unit
+	$(BIN)/python -m coverage report --skip-covered
+
+e2e: $(VENV)/installed-test ## everything by pytest, side by side; then what is measured, alone
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not alone"
 	$(BIN)/python -m pytest -m alone tests/e2e
 
 lint: $(VENV)/installed-lint $(VENV)/installed-test ## style, types

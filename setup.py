@@ -54,7 +54,7 @@ setup(
         "test": [
             "pytest>=8",
             "pytest-twisted>=1.14",
-            "pytest-cov>=5",
+            "coverage>=7",
             "pytest-xdist>=3",
             "hypothesis>=6.100",
             "matplotlib>=3.8",

@@ -12,8 +12,6 @@ from onevalue.simulation.__main__ import main
 from onevalue.simulation.runner import campaign, play
 from onevalue.simulation.scenario import FAULTS, draw
 
-pytestmark = pytest.mark.no_cover  # a run takes four times as long with it, and tells nothing that unit tests do not
-
 SEEDS = range(20)
 
 

@@ -6,8 +6,6 @@ from onevalue.simulation.run import Run
 from onevalue.simulation.scenario import Scenario
 from tests import planted
 
-pytestmark = pytest.mark.no_cover  # a run takes four times as long with it, and tells nothing that unit tests do not
-
 KNOWN = {
     "compares only generations": 13,
     "a relative bound inside merge": 9004,
