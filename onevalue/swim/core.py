@@ -1,9 +1,9 @@
 """SWIM, tied together: bytes and `now` go in; packets, stream requests, events and the next deadline are pulled out.
 
-`Swim` owns one of each part: `states` (members and what is said of them), `probe`, `relay`, `pushpull`, `outbox`,
-`streams`, `timers`. It decides only which part a message is for, and to whom a round of gossip goes. Whoever holds it
-feeds it, and after every call drains `datagrams_to_send`, `streams_to_open` and `next_event`, and looks at
-`next_deadline`. Follows wire README 4 and memberlist's memberlist.go, net.go and state.go.
+`Swim` owns one of each part: `states` (members and what is said of them), `probe`, `relay`, `pushpull`, `gossip`,
+`outbox`, `streams`, `timers`. It decides only which part a message is for. Whoever holds it feeds it, and after every
+call drains `datagrams_to_send`, `streams_to_open` and `next_event`, and looks at `next_deadline`. Follows wire README
+4 and memberlist's memberlist.go, net.go and state.go.
 """
 
 from collections import deque
@@ -18,6 +18,7 @@ from onevalue.swim.common import Common
 from onevalue.swim.counters import PacketCounts
 from onevalue.swim.delegate import Delegate
 from onevalue.swim.events import PacketRefused, SwimEvent, UserMessage
+from onevalue.swim.gossip import Gossip
 from onevalue.swim.members import Acquaintances, MemberRecord
 from onevalue.swim.outbox import Outbox
 from onevalue.swim.probe import Prober
@@ -51,7 +52,6 @@ from onevalue.wire.stream import Outgoing
 
 __all__ = ["StreamRequest", "Swim"]
 
-_GOSSIP: Final = "gossip"
 _PROTOCOL_WITH_RELAYS: Final = 5
 
 STREAM_USER_SIZE_MAX: Final = 1 << 16
@@ -59,13 +59,6 @@ STREAM_USER_SIZE_MAX: Final = 1 << 16
 
 DEPARTURE (stream-bounds): memberlist has the bound of the stream.
 """
-
-URGENT_ROUNDS: Final = 2
-"""Rounds of gossip that are made at once for what is urgent and was heard. With one, at 5% loss a member in 300 hears
-nothing."""
-
-URGENT_ROUND_PAUSE_S: Final = 0.05
-"""From rounds out of turn to the next ones, whatever floods us with what is urgent."""
 
 PINGS_PER_PACKET_MAX: Final = 8
 """Pings and indirect pings of one packet that are answered; real nodes put one into a packet.
@@ -100,7 +93,6 @@ class Swim:
         self.last_heard: float | None = None
         self._now = float("-inf")
         self._started = False
-        self._urgent_round_at = float("-inf")
         self._delegate = delegate
         self._events: deque[SwimEvent] = deque()
         self._common = common = Common(settings, rng, self._events.append, envelope or Envelope())
@@ -113,6 +105,7 @@ class Swim:
         self._prober = Prober(states, outbox, streams, sequencer, common)
         self._push_pulls = PushPulls(states, streams, delegate, common)
         self._doubt = SelfDoubt(states, self._prober, common)
+        self._gossip = Gossip(states, outbox, self._doubt, common)
 
     # What is known
 
@@ -217,7 +210,7 @@ class Swim:
         self._started = True
         now = self._at(now)
         self._states.announce(self.local.meta, now)
-        self._await_gossip(now + self._common.rng.random() * self._common.settings.gossip_interval_s)
+        self._gossip.start(now)
         self._prober.start(now)
         self._push_pulls.start(now)
 
@@ -332,21 +325,12 @@ class Swim:
         self._prober.probe_soon(name)
 
     def gossip_now(self, now: float) -> None:
-        """The next rounds of gossip are made at once, unless some were a moment ago: what is urgent need not wait.
-
-        DEPARTURE (urgent-gossip): memberlist gossips at intervals only. It is sent as often as else, but sooner.
-        """
-        now = self._at(now)
-        if now - self._urgent_round_at >= URGENT_ROUND_PAUSE_S:
-            self._urgent_round_at = now
-            for _ in range(URGENT_ROUNDS):
-                self.gossip_once(now)
+        """The next rounds of gossip are made at once, unless some were a moment ago: what is urgent need not wait."""
+        self._gossip.urgently(self._at(now))
 
     def gossip_once(self, now: float) -> None:
         """The next round of gossip is made at once, however many there were: whoever asks for it bounds how often."""
-        now = self._at(now)
-        if self._started:
-            self._gossip_round(now)
+        self._gossip.at_once(self._at(now))
 
     def leave(self, now: float) -> None:
         """This node has left and gossips it; LeaveSent follows. It goes on answering for as long as it is fed."""
@@ -408,27 +392,6 @@ class Swim:
     def _heard_in(self, message: PushPull, now: float) -> None:
         if any(node.name != self._states.local_name for node in message.nodes):
             self.last_heard = now
-
-    def _gossip(self, now: float) -> None:
-        """One round, and the next after the interval."""
-        self._await_gossip(now + self._common.settings.gossip_interval_s)
-        self._gossip_round(now)
-
-    def _await_gossip(self, at: float) -> None:
-        self._doubt.expect(at)
-        self._common.timers.set(_GOSSIP, at, self._gossip)
-
-    def _gossip_round(self, now: float) -> None:
-        """Random members get what the queues hold, until they are empty."""
-
-        def suits(record: MemberRecord) -> bool:
-            if record.name == self._states.local_name or record.status is NodeStatus.LEFT:
-                return False
-            return not record.is_gone or now - record.changed <= self._common.settings.gossip_to_the_dead_s
-
-        for record in self._states.table.choose(self._common.settings.gossip_nodes, suits, self._common.rng):
-            if not self._outbox.gossip_to(record):
-                return
 
 
 def _first(packet: Packet) -> int | None:

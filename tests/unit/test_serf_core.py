@@ -15,7 +15,7 @@ from onevalue.serf.healing import COUNTER_NAMES as HEALING_NAMES
 from onevalue.serf.intake import COUNTER_NAMES
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, Clocks
 from onevalue.serf.members import MemberStatus
-from onevalue.swim.core import URGENT_ROUND_PAUSE_S, URGENT_ROUNDS
+from onevalue.swim.gossip import URGENT_ROUND_PAUSE_S, URGENT_ROUNDS
 from onevalue.types import Address
 from onevalue.wire.codec import decode_packet, encode_message, encode_packet
 from onevalue.wire.messages import Alive, PushPull, StreamMessage, User
