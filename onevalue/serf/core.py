@@ -1,8 +1,8 @@
 """The Serf core: bytes and `now` in; datagrams, streams, events and the next deadline out.
 
-It ties SWIM below to the roster of members, the intents, the user events, the queries, joining and leaving, and is
-what SWIM asks for broadcasts (wire README section 5; Serf's serf.go and delegate.go). What a Serf message does is
-`intake`'s; this file must not know how packets and streams are made, nor what the events of users mean.
+It ties SWIM below to the parts above it: the roster of members, the intents, the user events, the queries, places,
+joining, leaving; and is what SWIM asks for broadcasts (wire README section 5; Serf's serf.go and delegate.go). What a
+Serf message does is `intake`'s; this file must not know how packets and streams are made, nor what events mean.
 """
 
 from collections import deque
@@ -11,21 +11,23 @@ from dataclasses import asdict
 from typing import Final
 
 from onevalue.config import SerfSettings, SwimSettings
-from onevalue.errors import LocalProtocolError, RemoteProtocolError
+from onevalue.errors import LocalProtocolError
 from onevalue.serf.answering import ReceivedQuery
 from onevalue.serf.asking import Question
 from onevalue.serf.broadcasts import Broadcasts
-from onevalue.serf.coordinates import CoordinateClient
 from onevalue.serf.dispute import Dispute
-from onevalue.serf.events import JoinDone, LeaveDone, SerfEvent
+from onevalue.serf.events import LeaveDone, SerfEvent
 from onevalue.serf.healing import Healing
 from onevalue.serf.intake import Intake
+from onevalue.serf.joins import Joins
 from onevalue.serf.keys import KeyAction
 from onevalue.serf.lamport import Clocks
 from onevalue.serf.leave import GracefulLeave, LeaveStage
+from onevalue.serf.leaving import INTENT_SENT, Leaving
 from onevalue.serf.members import MemberStatus, SerfMember
 from onevalue.serf.names import Names
 from onevalue.serf.news import take_in
+from onevalue.serf.places import Places
 from onevalue.serf.queries import Queries
 from onevalue.serf.roster import Roster
 from onevalue.swim.address import to_address
@@ -45,7 +47,7 @@ from onevalue.swim.members import Acquaintances
 from onevalue.swim.streams import StreamRequest
 from onevalue.swim.timers import Timers
 from onevalue.types import Address, LamportTime, Rng
-from onevalue.wire.coordinates import Coordinate, decode_coordinate, encode_coordinate
+from onevalue.wire.coordinates import Coordinate
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import StreamMessage, UserState
 from onevalue.wire.serf_codec import encode_tags
@@ -54,8 +56,6 @@ from onevalue.wire.stream import Outgoing
 
 VSN: Final = bytes((1, 5, 2, 2, 5, 5))
 """Versions as Serf agents send them: memberlist 1 to 5, speaking 2; Serf 2 to 5, speaking 5."""
-
-_LEAVE_SENT: Final = "leave intent"
 
 
 class Serf:
@@ -100,9 +100,6 @@ class Serf:
         self._events: deque[SerfEvent] = deque()
         self._timers = Timers()
         self._backlog = Backlog(self._timers, "state backlog")
-        self._joins: dict[int, int] = {}  # by the ids of their push/pulls
-        self._joins_begun = 0
-        self._leave = GracefulLeave(settings)
         self._roster = Roster(settings, lost=lost)
         self._broadcasts = Broadcasts(swim_settings)
         envelope = envelope or Envelope()
@@ -134,7 +131,11 @@ class Serf:
             name, settings, self._roster, self._broadcasts, self._events.append, stood, held_events, self._queries
         )
         self._healing = Healing(self._roster, self.swim, settings, self._timers, rng, self._events.append)
-        self._coordinates = CoordinateClient(name, rng)
+        self._joins = Joins(self._healing, self._joined, self._events.append)
+        self._leaving = Leaving(
+            GracefulLeave(settings), self.swim, self._intake, self._healing, self._timers, self._events.append
+        )
+        self._places = Places(name, rng)
         self._names = Names(self.swim, self._queries, self._timers, self._events.append)
 
     # What the shell hands in
@@ -236,16 +237,16 @@ class Serf:
         """The estimated round trip between two members, seconds; None while too little is known."""
         if one == other and self._roster.get(one) is not None:
             return 0.0
-        return self._coordinates.rtt_s(one, other)
+        return self._places.rtt_s(one, other)
 
     def coordinate(self, name: str) -> Coordinate | None:
         """Where this node or a member stands; None while nothing is known of that."""
-        return self._coordinates.of(name)
+        return self._places.of(name)
 
     @property
     def coordinate_resets(self) -> int:
         """How often the own coordinate had to begin anew."""
-        return self._coordinates.resets
+        return self._places.resets
 
     def member(self, name: str) -> SerfMember | None:
         """The member of a name, if one is remembered."""
@@ -273,7 +274,7 @@ class Serf:
             "clocks": asdict(self.clocks),
             "queues": dict(self._broadcasts.lengths()),
             "unmerged": len(self._backlog),
-            "leave": self._leave.stage.name.lower(),
+            "leave": self._leaving.stage.name.lower(),
             "counters": {**self._intake.counters, **self._healing.counters},
             "swim": self.swim.status(),
         }
@@ -286,16 +287,7 @@ class Serf:
         With a name the node there is first asked whether it is its own; if it is not, that is an error.
         """
         now = self._clamp(now)
-        self._joins_begun += 1
-        join_id = self._joins_begun
-
-        def begun(request_id: int | None) -> None:
-            if request_id is None:
-                self._events.append(JoinDone(join_id, address, f"no node there answers to the name {name}"))
-            else:
-                self._joins[request_id] = join_id
-
-        self._healing.dial(address, name, begun, now)
+        join_id = self._joins.begin(address, name, now)
         self._settle(now)
         return join_id
 
@@ -385,20 +377,10 @@ class Serf:
     def leave(self, now: float) -> None:
         """The graceful leave has begun (wire README 5.6), which a LeaveDone event ends; a second call does nothing."""
         now = self._clamp(now)
-        if self._leave.stage is not LeaveStage.STAYING:
-            return
-        alone = not self.swim.alive_others()
-        self._healing.stopped = True
-        self._intake.disputes_leaving = False
-        self._intake.announce_leave(self.name, now, token=_LEAVE_SENT)
-        if alone:
-            self._leave.finish(now)
-            self.swim.leave(now)
-            self._settle(now)
+        is_over = self._leaving.begin(now)
+        self._settle(now)
+        if is_over:
             self._events.append(LeaveDone())
-        else:
-            self._leave_on(now)
-            self._settle(now)
 
     def force_leave(self, name: str, *, prune: bool, now: float) -> None:
         """Another member counts as left, here and, by gossip, elsewhere; with `prune` it is forgotten too.
@@ -426,7 +408,7 @@ class Serf:
 
     def ack_payload(self) -> bytes:
         """Where this node stands (wire README 5.11)."""
-        return encode_coordinate(self._coordinates.coordinate)
+        return self._places.payload()
 
     def user_state(self, join: bool) -> SerfState:  # noqa: ARG002 (SWIM tells it; Serf's state is the same for both)
         """What this node knows beyond memberlist's part of a push/pull."""
@@ -440,8 +422,8 @@ class Serf:
 
     def _settle(self, now: float) -> None:
         """All that SWIM has told is dealt with, and the leave goes on if its intent was sent."""
-        if _LEAVE_SENT in self._broadcasts.take_finished() and self._leave.stage is LeaveStage.INTENT:
-            self._leave_on(now)
+        if INTENT_SENT in self._broadcasts.take_finished():
+            self._leaving.intent_sent(now)
         while (event := self.swim.next_event()) is not None:
             self._on_swim_event(event, now)
 
@@ -453,14 +435,15 @@ class Serf:
             case UserStateReceived(state):
                 self._merge_state(state, now)
             case PushPullDone():
-                self._backlog.then(lambda late: self._push_pull_done(event, late), now)
-            case AckReceived() | MemberForgotten():
-                self._take_coordinate(event)
+                self._backlog.then(lambda late: self._joins.ended(event, late), now)
+            case AckReceived():
+                self.swim.counters["malformed"] += not self._places.acked(event)
+            case MemberForgotten():
+                self._places.forget(event.name)
             case NameConflict():
                 self._names.conflict(event, now)
             case LeaveSent():
-                if self._leave.stage is LeaveStage.DEPARTURE:
-                    self._leave_on(now)
+                self._leaving.departure_sent(now)
             case _:
                 for told in take_in(event, self._roster, now):
                     self._healing.notice(told)
@@ -472,34 +455,10 @@ class Serf:
         if not self._backlog.add(entries, lambda begun: self._intake.merge(state, begun), now):
             self._intake.counters["serf_states_refused"] += 1
 
-    def _push_pull_done(self, done: PushPullDone, now: float) -> None:
-        """Only joins that were asked for are told; periodic exchanges and reconnects are this core's own affair."""
-        join_id = self._joins.pop(done.request_id, None)
-        if join_id is None:
-            return
-        if done.error is None and self._leave.stage is LeaveStage.STAYING:
+    def _joined(self, now: float) -> None:
+        """A join has brought an answer: the others hear that this node is a member, unless it leaves."""
+        if self._leaving.stage is LeaveStage.STAYING:
             self._intake.announce_join(now)
-        self._events.append(JoinDone(join_id, done.address, done.error))
-
-    def _take_coordinate(self, event: AckReceived | MemberForgotten) -> None:
-        """A member has acked a ping, and told where it stands, or is forgotten; what makes no sense is left out."""
-        if isinstance(event, MemberForgotten):
-            self._coordinates.forget(event.name)
-        elif event.payload is not None:
-            try:
-                self._coordinates.update(event.member.name, decode_coordinate(event.payload), event.rtt_s)
-            except RemoteProtocolError:
-                self.swim.counters["malformed"] += 1
-
-    def _leave_on(self, now: float) -> None:
-        """The present stage of the leave is finished, or has had its time; the next one begins."""
-        stage = self._leave.advance(now)
-        if self._leave.deadline is not None:
-            self._timers.set("leave", self._leave.deadline, self._leave_on)
-        if stage is LeaveStage.DEPARTURE:
-            self.swim.leave(now)
-        elif stage is LeaveStage.DONE:
-            self._events.append(LeaveDone())
 
     def _send_direct(self, raw: bytes, direct: Sequence[Address], now: float) -> None:
         for address in direct:
