@@ -1,25 +1,21 @@
 """The embedded engine: the Twisted shell around the pure `serf` and `swim`, as an IMembership.
 
-It feeds datagrams, streams and time in, and drains what comes out: datagrams, streams to open, events. It keeps one
-delayed call, for the core's next deadline. It decides nothing about members or messages, and must not
-know what carries them (`transport`).
+It starts, joins and leaves, hands on what is wanted of the core, and tells observers what the core tells. It decides
+nothing about members or messages, and must not know how the core is fed and drained (`driver`), nor what carries
+packets and streams (`transport`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionRefusedError  # noqa: A004  # Twisted has its own
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from onevalue.driver import Driver
 from onevalue.engine_status import figures_of, status_of
-from onevalue.errors import LocalProtocolError, RemoteProtocolError
+from onevalue.errors import LocalProtocolError
 from onevalue.eventlines import happenings, write_lines
 from onevalue.inquiries import Inquiries, Keep
 from onevalue.joiner import Joiner
@@ -38,20 +34,12 @@ from onevalue.telling import Telling
 from onevalue.transport import Transport
 from onevalue.types import Address
 from onevalue.wire.envelope import Envelope
-from onevalue.wire.messages import StreamMessage
-from onevalue.wire.stream import Outgoing
 
 LEAVE_TIME_MAX_S = 10.0
 """The core has its own budget for leaving; should it not keep it, the ports are closed all the same."""
 
-TIMER_PAUSE_MIN_S = 0.001
-"""The shortest wait for a deadline: one that were always past must not keep the reactor busy."""
-
 VIEWS_PER_TURN = 4000
 """Members that are looked at in one turn of the reactor when thousands may have changed."""
-
-FAULT_PAUSE_S = 1.0
-"""The shortest wait after a fault of ours, so that one that repeats does not fill the log."""
 
 
 @implementer(IEngine)
@@ -90,6 +78,18 @@ class GossipService(Service):
         self._transport = transport
         self._envelope = envelope
         self._lines = LimitedLog(self.log, reactor.seconds)
+        self._driver = Driver(
+            reactor=reactor,
+            serf=serf,
+            transport=transport,
+            lines=self._lines,
+            begin=self._turn_begins,
+            handle=self._handle,
+            want=self._dial_if_due,
+            deadline=lambda: dialler.next_deadline() if self.running else None,
+            drained=self._drained,
+        )
+        self._drain, self._guarded = self._driver.drain, self._driver.guarded
         self._joiner = Joiner(
             reactor=reactor,
             dialler=dialler,
@@ -105,13 +105,8 @@ class GossipService(Service):
             keep=keep_keys,
             keys=lambda: () if envelope.keyring is None else envelope.keyring.keys,
         )
-        self._is_open = False
-        self._timer: IDelayedCall | None = None
-        self._timer_at: float | None = None
-        self._timer_pause_s = TIMER_PAUSE_MIN_S
         self._views = MemberViews()
         self._telling = Telling(reactor, lambda: serf.remembered, self._told_of_members)
-        self._draining = False
         self._left: Deferred[None] | None = None
         self._leave_is_done = False
         self._stop_waiters: list[Deferred[None]] = []
@@ -137,8 +132,7 @@ class GossipService(Service):
         Raises:
             CannotListenError: one of the ports is taken; none is bound then.
         """
-        self._transport.open(self)
-        self._is_open = True
+        self._driver.open()
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._serf.start(self._reactor.seconds())
         self._drain()
@@ -158,9 +152,9 @@ class GossipService(Service):
     def _leave(self) -> None:
         left: Deferred[None] = Deferred()
         left.addTimeout(LEAVE_TIME_MAX_S, self._reactor)
-        left.addErrback(self._failed, "leaving").addCallback(lambda _: self._close())
-        left.addErrback(self._failed, "closing").addCallback(self._closed)
-        if not self._is_open:  # it never started, or has stopped before
+        left.addErrback(self._driver.failed, "leaving").addCallback(lambda _: self._close())
+        left.addErrback(self._driver.failed, "closing").addCallback(self._closed)
+        if not self._driver.is_open:  # it never started, or has stopped before
             left.callback(None)
             return
         self._left = left
@@ -169,14 +163,11 @@ class GossipService(Service):
             self._serf.leave(self._reactor.seconds())
         self._drain()
 
-    def _close(self) -> Deferred[Any]:
-        self._is_open = False
+    def _close(self) -> Deferred[object]:
+        self._driver.shut()
         self._joiner.stop()
         self._inquiries.stop()
-        closing = self._transport.close()
-        if self._timer is not None and self._timer.active():  # after the cancelling, which drains once more
-            self._timer.cancel()
-        self._timer = None
+        closing = self._driver.close()
         self._telling.stop()
         return closing
 
@@ -255,7 +246,7 @@ class GossipService(Service):
 
     def query(self, request: QueryRequest) -> Deferred[QueryResult]:
         """See IMembership."""
-        return self._inquiries.query(request) if self._is_open else fail(_not_running())
+        return self._inquiries.query(request) if self._driver.is_open else fail(_not_running())
 
     def answer_query(self, name: str, answer: Callable[[bytes], bytes]) -> None:
         """See IMembership."""
@@ -263,7 +254,7 @@ class GossipService(Service):
 
     def change_keys(self, action: str, key: bytes, relay_factor: int) -> Deferred[KeyResult]:
         """See IMembership."""
-        return self._inquiries.change_keys(action, key, relay_factor) if self._is_open else fail(_not_running())
+        return self._inquiries.change_keys(action, key, relay_factor) if self._driver.is_open else fail(_not_running())
 
     def force_leave(self, name: str, prune: bool) -> Deferred[None]:
         """See IMembership."""
@@ -303,111 +294,15 @@ class GossipService(Service):
             return fail(error)
         return succeed(None)
 
-    # Feeding --------------------------------------------------------------------------------------------------------
+    # What the core tells --------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _guarded(self, what: str) -> Iterator[None]:
-        """A fault of ours in one turn does not end the engine: it is logged, and the next turn comes."""
-        try:
-            yield
-        except Exception:  # noqa: BLE001  # see above, whatever it is
-            self._fault(what)
+    def _turn_begins(self) -> None:
+        self._observers.begin_turn()
 
-    def _fault(self, what: str) -> None:
-        self._timer_pause_s = FAULT_PAUSE_S
-        self._failed(Failure(), what)
-
-    def datagram_received(self, data: bytes, source: Address) -> None:
-        """See Receiver."""
-        try:
-            self._serf.receive_datagram(data, source, self._reactor.seconds())
-        except Exception:  # noqa: BLE001  # as _guarded, which takes longer, and this is done for each packet
-            self._fault("a packet")
-        self._drain()
-
-    def stream_received(self, message: StreamMessage) -> Outgoing | None:
-        """See Receiver."""
-        reply: Outgoing | None = None
-        with self._guarded("the answer to a stream"):
-            reply = self._serf.receive_stream(message, self._reactor.seconds())
-        self._drain()
-        return reply
-
-    def stream_malformed(self, error: RemoteProtocolError, host: str) -> None:
-        """See Receiver."""
-        self._serf.swim.count_refused(error)
-        self._lines.info("a gossip stream of {host} was refused: {reason}", host=host, reason=str(error))
-
-    def stream_ended(self, request_id: int, result: StreamMessage | Failure) -> None:
-        """See Receiver."""
-        now = self._reactor.seconds()
-        with self._guarded("the end of a stream"):
-            if isinstance(result, Failure):
-                refused = result.check(ConnectionRefusedError) is not None
-                self._serf.stream_failed(request_id, result.getErrorMessage(), now, refused=refused)
-            else:
-                self._serf.stream_answered(request_id, result, now)
-        self._drain()
-
-    def _timer_fired(self) -> None:
-        self._timer = None
-        self._timer_pause_s = TIMER_PAUSE_MIN_S
-        with self._guarded("a deadline"):
-            self._serf.handle_timer(self._reactor.seconds())
-        self._drain()
-
-    # Draining -------------------------------------------------------------------------------------------------------
-
-    def _drain(self) -> None:
-        """All that the core wants done is done or under way, and the timer stands at its next deadline.
-
-        Called from within itself it does nothing: the outer one goes on until nothing is left.
-        """
-        if self._draining:
-            return
-        self._draining = True
-        try:
-            while self._drain_once():
-                pass
-        finally:
-            self._draining = False
-        self._arm()
+    def _drained(self) -> None:
         if self._leave_is_done and self._left is not None:
             left, self._left = self._left, None
             left.callback(None)
-
-    def _drain_once(self) -> bool:
-        """True if there was something to do, which may have made more."""
-        busy = False
-        self._observers.begin_turn()
-        while (event := self._serf.next_event()) is not None:
-            busy = True
-            with self._guarded("an event"):
-                self._handle(event)
-        if self.running and (not self._addresses_tried or self._dialler.is_due(self._reactor.seconds())):
-            with self._guarded("dialling"):
-                self._dial()
-        for data, address in self._serf.datagrams_to_send():
-            busy = True
-            self._transport.send(data, address)
-        for request in self._serf.streams_to_open():
-            busy = True
-            self._transport.ask(request)
-        return busy
-
-    def _arm(self) -> None:
-        deadlines = [self._serf.next_deadline()]
-        if self.running:
-            deadlines.append(self._dialler.next_deadline())
-        deadline = min((each for each in deadlines if each is not None), default=None)
-        if deadline == self._timer_at and self._timer is not None:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._timer_at = None, deadline
-        if deadline is not None and self._is_open:
-            wait_s = max(self._timer_pause_s, deadline - self._reactor.seconds())
-            self._timer = self._reactor.callLater(wait_s, self._timer_fired)
 
     def _handle(self, event: told.SerfEvent) -> None:
         for observer in self._engine_observers:
@@ -448,6 +343,11 @@ class GossipService(Service):
         self._telling.changed()
         self._drain()
 
+    def _dial_if_due(self) -> None:
+        if self.running and (not self._addresses_tried or self._dialler.is_due(self._reactor.seconds())):
+            with self._guarded("dialling"):
+                self._dial()
+
     def _dial(self) -> None:
         """Dial the join addresses that are due; once each has been dialled, those who wait for that are told."""
         self._joiner.dial()
@@ -458,9 +358,6 @@ class GossipService(Service):
             for observer in observers:
                 with self._guarded("telling that join addresses were tried"):
                     observer(self._dialler.leads_nowhere_else)
-
-    def _failed(self, failure: Failure, what: str) -> None:
-        self._lines.failure("{what} failed, and goes on", failure, what=what)
 
 
 def _not_running() -> LocalProtocolError:

@@ -18,8 +18,9 @@ from zope.interface.verify import verifyObject
 
 from onevalue.config import LAN, SerfSettings
 from onevalue.connections import INBOUND_STREAMS_MAX
+from onevalue.driver import FAULT_PAUSE_S
 from onevalue.errors import LocalProtocolError
-from onevalue.gossip import FAULT_PAUSE_S, LEAVE_TIME_MAX_S, GossipService
+from onevalue.gossip import LEAVE_TIME_MAX_S, GossipService
 from onevalue.member import Happening, QueryRequest
 from onevalue.membership import IMembership
 from onevalue.serf.core import Serf
@@ -169,8 +170,8 @@ class RefusedTests(GossipTestCase):
 
     def test_the_core_hears_whether_a_host_has_refused(self) -> None:
         """Only where nobody listens; not after a silence."""
-        self.gossip.stream_ended(1, Failure(ConnectionRefusedError()))
-        self.gossip.stream_ended(2, Failure(ConnectionAborted()))
+        self.gossip._driver.stream_ended(1, Failure(ConnectionRefusedError()))
+        self.gossip._driver.stream_ended(2, Failure(ConnectionAborted()))
         assert self.serf.refusals == [True, False]
 
     def test_whoever_looks_on_is_told_what_the_core_tells(self) -> None:

@@ -50,7 +50,7 @@ class TellingOfMembersTest(SynchronousTestCase):
     def hear_of(self, index: int) -> None:
         """A packet says that a member is alive."""
         alive = Alive(Incarnation(1), f"m{index}", bytes([10, 1, 0, index]), 7946, b"", VSN)
-        self.gossip.datagram_received(encode_message(alive), ("10.0.9.9", 7946))
+        self.gossip._driver.datagram_received(encode_message(alive), ("10.0.9.9", 7946))
 
     def test_a_burst_of_changes_is_told_once(self) -> None:
         """Observers hear of it in the next turn of the reactor, when all of them are known."""
