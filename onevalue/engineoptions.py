@@ -5,6 +5,7 @@ It must not know the other options, nor what an engine does.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from onevalue.addresses import host_port, split_host_port
 from onevalue.authfile import AuthFile, auth_file
@@ -32,7 +33,7 @@ class AgentPlace:
         return host_port(self.host, self.port)
 
 
-def read_engine(text_of: Callable[[str], str | None], credentials: str | None) -> AgentPlace | None:
+def read_engine(text_of: Callable[[str], str | None], credentials: Path | None) -> AgentPlace | None:
     """What --engine, --agent and --agent-auth-file say; `text_of` has the text of an option, None without it.
 
     None: the embedded engine. `credentials` is systemd's folder for this service ($CREDENTIALS_DIRECTORY).
@@ -57,7 +58,7 @@ def read_engine(text_of: Callable[[str], str | None], credentials: str | None) -
     except ValueError as error:
         raise ConfigError(f"--agent: {text!r} {error}") from None
     path = text_of("agent-auth-file")
-    file = auth_file("agent-auth-file", path, credentials) if path else None
+    file = auth_file("agent-auth-file", Path(path), credentials) if path else None
     if file is not None:
         file.read()  # what is wrong with it is better told now
     return AgentPlace(host, port, file)

@@ -17,7 +17,7 @@ from onevalue.addresses import check_http_port
 from onevalue.certificates import read_authorities
 from onevalue.errors import ConfigError
 from onevalue.inherited import check_names, describe_inherited, is_inherited, why_missing
-from onevalue.tokenfile import TokenFile, Tokens
+from onevalue.tokenfile import TokenFile, Tokens, token_file
 
 HOST_NAMES_MAX = 64
 """Names that --host-names may have."""
@@ -42,7 +42,7 @@ class HttpAccess:
     host_names: tuple[str, ...] = ()
 
 
-def read_http_access(text_of: Callable[[str], str | None], credentials: str | None) -> HttpAccess:
+def read_http_access(text_of: Callable[[str], str | None], credentials: Path | None) -> HttpAccess:
     """What --token-file, --ca-file and --host-names say; `text_of` has the text of an option, None without it.
 
     `credentials` is systemd's folder for this service, if there is one ($CREDENTIALS_DIRECTORY).
@@ -51,12 +51,10 @@ def read_http_access(text_of: Callable[[str], str | None], credentials: str | No
         ConfigError: naming the option and what was wrong with it.
     """
     token_path, ca_path = text_of("token-file"), text_of("ca-file")
-    token_file = None
-    if token_path:
-        token_file = TokenFile(Path(token_path).absolute(), Path(credentials) if credentials else None)
+    file = token_file(Path(token_path), credentials) if token_path else None
     return HttpAccess(
-        token_file=token_file,
-        tokens=None if token_file is None else token_file.read(),
+        token_file=file,
+        tokens=None if file is None else file.read(),
         authorities=read_authorities(Path(ca_path)) if ca_path else None,
         host_names=_host_names(text_of("host-names") or ""),
     )

@@ -9,12 +9,11 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from onevalue.errors import LocalProtocolError
 from onevalue.journal_file import FILE_MODE, FOLDER_MODE
-from onevalue.secretfile import loose_mode, named, read_secrets
+from onevalue.secretfile import SecretFile, named, read_secrets
 from onevalue.wire.key_text import decode_key, encode_key, fingerprint
 from onevalue.wire.keyring import KEY_SIZES, KEYS_MAX
 
@@ -22,37 +21,15 @@ KEY_FILE_SIZE_MAX = 16384
 """Bytes of a file of keys: KEYS_MAX of the longest, and comments."""
 
 
-def read_keys(path: Path, credentials: Path | None = None) -> tuple[bytes, ...]:
-    """The keys in the file that `--key-file` names, 1 .. KEYS_MAX, each once, the primary first.
+KeyFile = SecretFile[tuple[bytes, ...]]
 
-    `credentials` is systemd's folder for this service, if there is one ($CREDENTIALS_DIRECTORY).
 
-    Blank lines and those that begin with # are skipped. A symbolic link is followed; what is checked is the open file,
-    so nobody can put another in its place meanwhile.
+def key_file(path: Path, credentials: Path | None = None) -> KeyFile:
+    """The file that `--key-file` names. It holds 1 .. KEYS_MAX keys, each of which is read once, the primary first.
 
-    Raises:
-        ConfigError: it cannot be read, or is no regular file; others may read or write it; it belongs to neither root
-            nor the user of this process; it is too large; it holds no key, too many, or something that is none.
+    Blank lines and those that begin with # are skipped.
     """
-    with named(f"--key-file: {path}"):
-        return _keys(read_secrets(path, "keys", KEY_FILE_SIZE_MAX, loose_mode(path, credentials)))
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFile:
-    """The file that `--key-file` names; it can be read again while the node runs.
-
-    Attributes:
-        path: absolute, as a daemon changes its folder.
-        credentials: systemd's folder for this service, if there is one ($CREDENTIALS_DIRECTORY).
-    """
-
-    path: Path
-    credentials: Path | None = None
-
-    def read(self) -> tuple[bytes, ...]:
-        """See `read_keys`."""
-        return read_keys(self.path, self.credentials)
+    return SecretFile("key-file", "keys", KEY_FILE_SIZE_MAX, _keys, path.absolute(), credentials)
 
 
 class KeyringFile:
@@ -69,7 +46,7 @@ class KeyringFile:
         """The keys that were saved last, the primary first; None if none ever were.
 
         Raises:
-            ConfigError: as `read_keys`; the message says that it is the kept keyring.
+            ConfigError: as `key_file`; the message says that it is the kept keyring.
         """
         alternative = ", or move it away: the node then starts with --key-file"
         with named(f"{self._path}: the kept keyring", alternative), suppress(FileNotFoundError):
@@ -109,7 +86,7 @@ def choose_keys(given: tuple[bytes, ...], kept: tuple[bytes, ...] | None) -> tup
 
     A kept keyring wins, because the cluster changes keys while it runs, and the key file does not hear of it.
 
-    `given` is from `read_keys`, empty without a key file; `kept` from `KeyringFile.load`.
+    `given` is from `key_file`, empty without a key file; `kept` from `KeyringFile.load`.
     """
     if kept is None:
         return given, None

@@ -32,7 +32,7 @@ from onevalue.engineoptions import AgentPlace, read_engine
 from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
-from onevalue.keyfile import KeyFile
+from onevalue.keyfile import KeyFile, key_file
 from onevalue.optiontable import FLAGS, PARAMETERS
 from onevalue.rpcoptions import RpcAccess, read_rpc_access
 from onevalue.serf.dialler import TARGETS_MAX
@@ -220,8 +220,10 @@ class Options(usage.Options):
         )
 
     @property
-    def _credentials(self) -> str | None:
-        return self._environ.get("CREDENTIALS_DIRECTORY")
+    def _credentials(self) -> Path | None:
+        """Systemd's folder for this service, if there is one."""
+        folder = self._environ.get("CREDENTIALS_DIRECTORY")
+        return Path(folder) if folder else None
 
     def _initial(self) -> Value:
         text = (self._text("initial") or "").encode("utf-8", "surrogateescape")
@@ -252,8 +254,8 @@ class Options(usage.Options):
         return path
 
     def _key_file(self) -> KeyFile | None:
-        path, credentials = self._text("key-file"), self._credentials
-        return KeyFile(Path(path).absolute(), Path(credentials) if credentials else None) if path else None
+        path = self._text("key-file")
+        return key_file(Path(path), self._credentials) if path else None
 
     def _label(self) -> bytes:
         label = (self._text("label") or "").encode("utf-8", "surrogateescape")

@@ -5,6 +5,7 @@ It must not know the other options, nor what the RPC does.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from onevalue.addresses import host_port, is_loopback, split_host_port
@@ -43,7 +44,7 @@ class RpcAccess:
         return [f"{where} is open, until it has a key (--rpc-auth-file): whoever reaches it can {powers}"]
 
 
-def read_rpc_access(text_of: Callable[[str], str | None], credentials: str | None) -> RpcAccess | None:
+def read_rpc_access(text_of: Callable[[str], str | None], credentials: Path | None) -> RpcAccess | None:
     """What --rpc and --rpc-auth-file say; None: there is no RPC. `text_of` has the text of an option, None without it.
 
     `credentials` is systemd's folder for this service, if there is one ($CREDENTIALS_DIRECTORY).
@@ -60,5 +61,5 @@ def read_rpc_access(text_of: Callable[[str], str | None], credentials: str | Non
         host, port = split_host_port(where, RPC_PORT_DEFAULT)
     except ValueError as error:
         raise ConfigError(f"--rpc: {where!r} {error}") from None
-    file = auth_file("rpc-auth-file", path, credentials) if path else None
+    file = auth_file("rpc-auth-file", Path(path), credentials) if path else None
     return RpcAccess(host=host, port=port, auth_file=file, key="" if file is None else file.read())

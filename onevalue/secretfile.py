@@ -1,17 +1,21 @@
 """A file of secrets, keys or tokens, read only if it is fit to hold any: regular, small, and closed to others.
 
-It owns who may have access to such a file, and how a refusal reads. It must not know what the secrets mean, and no text
-that it makes shows one.
+It owns who may have access to such a file, how a refusal reads, and how it is read again while the node runs. It must
+not know what the secrets mean, and no text that it makes shows one.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from onevalue.errors import ConfigError
 from onevalue.journal_file import reason
+
+T = TypeVar("T")
 
 OTHERS_MODE = 0o077
 """Permission bits none of which a file of secrets may have."""
@@ -21,6 +25,38 @@ CREDENTIAL_MODE = 0o037
 
 The list shows as a right of the group to read; the folder around it is open to the service only.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile(Generic[T]):
+    """The file that an option names; it can be read again while the node runs.
+
+    Attributes:
+        option: its name, for errors.
+        what: it holds, for errors: "keys".
+        size_max: bytes.
+        parse: makes something of the text, or raises ValueError with a text that goes on after the file's name.
+        path: absolute, as a daemon changes its folder.
+        credentials: systemd's folder for this service, if there is one ($CREDENTIALS_DIRECTORY).
+    """
+
+    option: str
+    what: str
+    size_max: int
+    parse: Callable[[str], T]
+    path: Path
+    credentials: Path | None = None
+
+    def read(self) -> T:
+        """What it holds now.
+
+        Raises:
+            ConfigError: it cannot be read, or is not fit to hold secrets (see `read_secrets`), or `parse` refuses it.
+                The message names option and file, and shows nothing of what is in it.
+        """
+        with named(f"--{self.option}: {self.path}"):
+            loose = loose_mode(self.path, self.credentials)
+            return self.parse(read_secrets(self.path, self.what, self.size_max, loose))
 
 
 def loose_mode(path: Path, credentials: Path | None) -> int:

@@ -12,7 +12,7 @@ from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 
-from onevalue.secretfile import loose_mode, named, read_secrets
+from onevalue.secretfile import SecretFile
 
 TOKENS_MAX = 64
 """Tokens in a file; each request is compared with all of them."""
@@ -102,25 +102,9 @@ def _parse_line(line: str) -> tuple[Right, str]:
     return Right(first), token
 
 
-@dataclass(frozen=True, slots=True)
-class TokenFile:
-    """The file that `--token-file` names; it can be read again while the node runs.
+TokenFile = SecretFile[Tokens]
 
-    Attributes:
-        path: absolute, as a daemon changes its folder.
-        credentials: systemd's folder for this service, if there is one ($CREDENTIALS_DIRECTORY).
-    """
 
-    path: Path
-    credentials: Path | None = None
-
-    def read(self) -> Tokens:
-        """The tokens that it holds now, 1 .. TOKENS_MAX.
-
-        Raises:
-            ConfigError: it cannot be read; others may read or write it; it is too large; a line is wrong (see
-                `parse_tokens` and `secretfile.read_secrets`). The message names the file and shows no token.
-        """
-        with named(f"--token-file: {self.path}"):
-            loose = loose_mode(self.path, self.credentials)
-            return parse_tokens(read_secrets(self.path, "tokens", TOKEN_FILE_SIZE_MAX, loose))
+def token_file(path: Path, credentials: Path | None = None) -> TokenFile:
+    """The file that `--token-file` names. It holds 1 .. TOKENS_MAX tokens (see `parse_tokens`)."""
+    return SecretFile("token-file", "tokens", TOKEN_FILE_SIZE_MAX, parse_tokens, path.absolute(), credentials)

@@ -83,9 +83,9 @@ def _key(path: Path | None) -> str:
     from onevalue.wire.key_text import decode_key, encode_key  # noqa: PLC0415  # ciphers take long to load
 
     if path is not None:
-        from onevalue.keyfile import read_keys  # noqa: PLC0415  # likewise
+        from onevalue.keyfile import key_file  # noqa: PLC0415  # likewise
 
-        keys = read_keys(path)
+        keys = key_file(path).read()
         if len(keys) != 1:
             raise UsageError(
                 f"--key-file: {path} holds {len(keys)} keys. Put the one that is meant into a file of its own"

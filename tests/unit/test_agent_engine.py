@@ -19,7 +19,7 @@ from onevalue.agent.engine import POLL_S, RENEW_S, STOP_TIME_MAX_S
 from onevalue.agent.link import APART_MAX, CONNECT_TIME_MAX_S, PAUSE_MAX_S, PAUSE_MIN_S
 from onevalue.agent.rejoining import REJOIN_AFTER_S, REJOIN_MAX, REJOIN_PAUSE_S
 from onevalue.agent.tagging import CONTESTED_MAX, TAG_PATIENCE_S
-from onevalue.authfile import AuthFile
+from onevalue.authfile import AuthFile, auth_file
 from onevalue.errors import AwayError, BusyError, LocalProtocolError
 from onevalue.member import Happening, QueryRequest, Status, UserEvent
 from onevalue.membership import IMembership
@@ -186,7 +186,7 @@ class MeetingTests(EngineTestCase):
         path = self.folder / "rpc.key"
         path.write_text(key)
         path.chmod(0o600)
-        return AuthFile("agent-auth-file", path)
+        return auth_file("agent-auth-file", path)
 
     def test_a_wrong_key_is_told_until_the_file_has_the_right_one(self) -> None:
         """In the agent's words; the file is read for each attempt, and what is wrong with it is told too."""

@@ -14,7 +14,7 @@ import pytest
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from onevalue.errors import ConfigError, LocalProtocolError
-from onevalue.keyfile import KEY_FILE_SIZE_MAX, KeyringFile, choose_keys, read_keys
+from onevalue.keyfile import KEY_FILE_SIZE_MAX, KeyringFile, choose_keys, key_file
 from onevalue.wire.key_text import encode_key, fingerprint
 from onevalue.wire.keyring import KEYS_MAX
 from tests.unit.test_journal_file import as_nobody
@@ -60,7 +60,7 @@ class Folder(SynchronousTestCase):
     def assert_refused(self, *words: str) -> None:
         """As key file and as kept keyring: the message names the file, has these words, and shows no key."""
         for load, name in (
-            (lambda: read_keys(self.path), f"--key-file: {self.path} "),
+            (lambda: key_file(self.path).read(), f"--key-file: {self.path} "),
             (self.ring.load, f"{self.path}: the kept keyring "),
         ):
             with pytest.raises(ConfigError) as caught:
@@ -83,25 +83,25 @@ class FormTests(Folder):
         """As `serf keygen` prints it; blank lines, comments and space around a key do not count."""
         for text in (text_of(NEW, OLD), f"# new\n\n  {encode_key(NEW)}\t\r\n   # \u00e4\n{encode_key(OLD)}"):
             self.put(text)
-            assert read_keys(self.path) == (NEW, OLD)
+            assert key_file(self.path).read() == (NEW, OLD)
         self.put(text_of(OTHER).encode() + b"# \xff\xfe")
-        assert read_keys(self.path) == (OTHER,)
+        assert key_file(self.path).read() == (OTHER,)
 
     def test_the_keyring_file_of_serf(self) -> None:
         """A JSON array of base64, the primary first, however it is laid out."""
         for indent in (None, 2):
             self.put(" \n" + json.dumps([encode_key(NEW), encode_key(OLD)], indent=indent) + "\n")
-            assert read_keys(self.path) == (NEW, OLD)
+            assert key_file(self.path).read() == (NEW, OLD)
 
     def test_each_key_counts_once(self) -> None:
         """At the place where it stands first."""
         self.put(text_of(NEW, OLD, NEW, OTHER, OLD))
-        assert read_keys(self.path) == (NEW, OLD, OTHER)
+        assert key_file(self.path).read() == (NEW, OLD, OTHER)
 
     def test_a_bounded_number_of_keys_is_read(self) -> None:
         """KEYS_MAX different ones fit, one more does not."""
         self.put(text_of(*many(KEYS_MAX), *many(KEYS_MAX)))
-        assert read_keys(self.path) == many(KEYS_MAX)
+        assert key_file(self.path).read() == many(KEYS_MAX)
         self.put(text_of(*many(KEYS_MAX + 1)))
         self.assert_refused(f"more than {KEYS_MAX} keys")
 
@@ -109,7 +109,7 @@ class FormTests(Folder):
         """KEY_FILE_SIZE_MAX of them fit, one more does not."""
         text = text_of(OLD)
         self.put(text + "#" * (KEY_FILE_SIZE_MAX - len(text)))
-        assert read_keys(self.path) == (OLD,)
+        assert key_file(self.path).read() == (OLD,)
         self.put(text + "#" * (KEY_FILE_SIZE_MAX - len(text) + 1))
         self.assert_refused(f"more than {KEY_FILE_SIZE_MAX} bytes")
 
@@ -184,23 +184,23 @@ class AccessTests(Folder):
             self.assert_refused("open to others", f"chmod 600 {self.path}")
         for mode in (0o400, 0o600, 0o700):
             self.path.chmod(mode)
-            assert read_keys(self.path) == (OLD,)
+            assert key_file(self.path).read() == (OLD,)
 
     def test_a_credential_of_systemd_may_show_a_right_of_the_group(self) -> None:
         """It stands for an access list; no right of others, nor to write, and nowhere else than in systemd's folder."""
         self.path.chmod(0o440)
-        assert read_keys(self.path, self.path.parent) == (OLD,)
+        assert key_file(self.path, self.path.parent).read() == (OLD,)
         for mode, folder in ((0o440, self.path.parent.parent), (0o444, self.path.parent), (0o460, self.path.parent)):
             self.path.chmod(mode)
             with pytest.raises(ConfigError, match="open to others"):
-                read_keys(self.path, folder)
+                key_file(self.path, folder).read()
 
     def test_it_belongs_to_root_or_to_who_reads_it(self) -> None:
         """Keys of somebody else may be known to somebody else."""
         self.replace("geteuid", lambda: SOMEBODY)
         for user in (0, SOMEBODY):
             self.seen_as_owned_by(user)
-            assert read_keys(self.path) == (OLD,)
+            assert key_file(self.path).read() == (OLD,)
         self.seen_as_owned_by(SOMEBODY + 1)
         self.assert_refused(f"belongs to user {SOMEBODY + 1}", f"chown {SOMEBODY} {self.path}")
 
@@ -215,7 +215,7 @@ class AccessTests(Folder):
         """The target counts, not the link, whose own permissions mean nothing; a loose target is refused."""
         target, link = self.path, self.folder / "link"
         link.symlink_to(target)
-        assert read_keys(link) == (OLD,)
+        assert key_file(link).read() == (OLD,)
         target.chmod(0o640)
         self.path, self.ring = link, KeyringFile(link)
         self.assert_refused("open to others")
@@ -260,7 +260,7 @@ class AccessTests(Folder):
         """Neither after saving nor after reading, nor after refusing."""
         before = open_files()
         self.ring.save([OLD])
-        read_keys(self.path)
+        key_file(self.path).read()
         for content, mode in (("no key", 0o600), (text_of(OLD), 0o644)):
             self.put(content, mode)
             self.assert_refused()
@@ -273,7 +273,7 @@ class AccessTests(Folder):
         """Who names a file wants it; who has kept nothing yet has no ring."""
         self.path.unlink()
         with pytest.raises(ConfigError) as caught:
-            read_keys(self.path)
+            key_file(self.path).read()
         assert f"--key-file: {self.path} cannot be read: No such file" in str(caught.value)
         assert self.ring.load() is None
         assert KeyringFile(self.folder / "no" / "keys").load() is None
@@ -287,7 +287,7 @@ class KeepingTests(Folder):
         for keys in ([OLD], [NEW, OLD, OTHER], many(KEYS_MAX), [OTHER]):
             self.ring.save(keys)
             assert KeyringFile(self.path).load() == tuple(keys)
-            assert read_keys(self.path) == tuple(keys)
+            assert key_file(self.path).read() == tuple(keys)
             assert list(self.folder.iterdir()) == [self.path]
 
     def test_serf_can_read_it(self) -> None:

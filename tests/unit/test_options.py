@@ -19,7 +19,7 @@ from onevalue.httpoptions import HttpAccess
 from onevalue.journal_file import HISTORY_MAX_DEFAULT
 from onevalue.options import NodeConfig, Options
 from onevalue.serf.dialler import TARGETS_MAX
-from onevalue.tokenfile import TokenFile
+from onevalue.tokenfile import token_file
 from tests.certificates import Authority, Pair
 
 
@@ -146,7 +146,7 @@ class HttpAccessTests(SynchronousTestCase):
             parse("--token-file=tokens", "--ca-file=authority.pem", "--host-names=a, B.c").access,
             parse(ONEVALUE_TOKEN_FILE="tokens", ONEVALUE_CA_FILE="authority.pem", ONEVALUE_HOST_NAMES="a, B.c").access,
         ):
-            assert access.token_file == TokenFile(self.tokens)
+            assert access.token_file == token_file(self.tokens)
             assert str(access.tokens) == "1 to write and 0 to read"
             assert len(access.authorities or ()) == 1
             assert access.host_names == ("a", "B.c")
@@ -155,7 +155,7 @@ class HttpAccessTests(SynchronousTestCase):
         """As the key file."""
         self.tokens.chmod(0o440)
         access = parse(f"--token-file={self.tokens}", CREDENTIALS_DIRECTORY=str(self.folder)).access
-        assert access.token_file == TokenFile(self.tokens, self.folder)
+        assert access.token_file == token_file(self.tokens, self.folder)
         with pytest.raises(usage.UsageError, match="open to others"):
             parse(f"--token-file={self.tokens}")
 

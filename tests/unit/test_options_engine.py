@@ -7,7 +7,7 @@ import pytest
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.authfile import AuthFile
+from onevalue.authfile import auth_file
 from onevalue.engineoptions import EMBEDDED_ONLY, AgentPlace
 from tests.unit.test_options import parse
 
@@ -47,8 +47,8 @@ class EngineOptionTests(SynchronousTestCase):
     def test_the_key_is_the_first_line_of_its_file(self) -> None:
         """Without white space around it; it is read again for each connection."""
         config = parse("--engine", "agent", "--agent-auth-file", self.put(" s3cret \n"))
-        assert config.agent == AgentPlace("127.0.0.1", 7373, AuthFile("agent-auth-file", self.file))
-        assert AuthFile("agent-auth-file", self.file).read() == "s3cret"
+        assert config.agent == AgentPlace("127.0.0.1", 7373, auth_file("agent-auth-file", self.file))
+        assert auth_file("agent-auth-file", self.file).read() == "s3cret"
 
     def test_a_file_that_is_not_fit_to_hold_a_key_is_refused(self) -> None:
         """Missing, open to others, or empty."""

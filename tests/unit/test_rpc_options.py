@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from onevalue.authfile import AUTH_KEY_SIZE_MAX, AuthFile
+from onevalue.authfile import AUTH_KEY_SIZE_MAX, auth_file
 from onevalue.errors import ConfigError
 from onevalue.rpcoptions import RpcAccess, read_rpc_access
 
@@ -26,7 +26,7 @@ class RpcOptionsTestCase(SynchronousTestCase):
         path.chmod(mode)
         return str(path)
 
-    def read(self, rpc: str | None, auth_file: str | None = None, credentials: str | None = None) -> RpcAccess | None:
+    def read(self, rpc: str | None, auth_file: str | None = None, credentials: Path | None = None) -> RpcAccess | None:
         """What these options say."""
         return read_rpc_access({"rpc": rpc, "rpc-auth-file": auth_file}.get, credentials)
 
@@ -83,9 +83,9 @@ class AccessTests(RpcOptionsTestCase):
 
     def test_a_credential_of_systemd_may_be_read_by_its_group(self) -> None:
         """As systemd makes it."""
-        access = self.read("127.0.0.1", self.file("key", 0o440), str(self.folder))
+        access = self.read("127.0.0.1", self.file("key", 0o440), self.folder)
         assert access is not None
-        assert access.auth_file == AuthFile("rpc-auth-file", self.folder / "auth", self.folder)
+        assert access.auth_file == auth_file("rpc-auth-file", self.folder / "auth", self.folder)
 
 
 class ExposureTests(RpcOptionsTestCase):
@@ -102,6 +102,6 @@ class ExposureTests(RpcOptionsTestCase):
             [sentence] = RpcAccess(host=host, port=7373).exposure
             assert "is open, until it has a key" in sentence
             [sentence] = RpcAccess(
-                host=host, port=7373, auth_file=AuthFile("rpc-auth-file", Path("/key")), key="k"
+                host=host, port=7373, auth_file=auth_file("rpc-auth-file", Path("/key")), key="k"
             ).exposure
             assert "is not encrypted" in sentence

@@ -19,9 +19,9 @@ from onevalue.tokenfile import (
     TOKEN_LENGTH_MIN,
     TOKENS_MAX,
     Right,
-    TokenFile,
     Tokens,
     parse_tokens,
+    token_file,
 )
 
 WRITE, READ, OTHER = "w" * TOKEN_LENGTH_MIN, "ABCxyz019-._~+/==", "o" * TOKEN_LENGTH_MAX
@@ -86,7 +86,7 @@ class SecrecyTests(SynchronousTestCase):
         """Neither repr nor str, of the tokens nor of their file; the token itself is kept nowhere."""
         tokens = parse_tokens(f"write {WRITE}\nread {READ}\nread {OTHER}")
         assert str(tokens) == "1 to write and 2 to read"
-        for text in (repr(tokens), str(tokens), repr(TokenFile(Path("/t")))):
+        for text in (repr(tokens), str(tokens), repr(token_file(Path("/t")))):
             assert WRITE not in text
             assert sha256(WRITE.encode()).hexdigest()[:8] not in text
             assert repr(sha256(WRITE.encode()).digest())[2:10] not in text
@@ -127,7 +127,7 @@ class FileTests(SynchronousTestCase):
     def assert_refused(self, *words: str) -> None:
         """The message names option and file, has these words, and shows no token."""
         with pytest.raises(ConfigError) as caught:
-            TokenFile(self.path).read()
+            token_file(self.path).read()
         message = str(caught.value)
         assert message.startswith(f"--token-file: {self.path} ")
         assert [word for word in words if word not in message] == []
@@ -135,7 +135,7 @@ class FileTests(SynchronousTestCase):
 
     def test_it_is_read_anew_each_time(self) -> None:
         """What it holds now is what counts."""
-        file = TokenFile(self.path)
+        file = token_file(self.path)
         assert file.read().right_of(WRITE.encode()) is Right.WRITE
         self.path.write_text(f"read {WRITE}\n")
         assert file.read() == Tokens({sha256(WRITE.encode()).digest(): Right.READ})
@@ -146,7 +146,7 @@ class FileTests(SynchronousTestCase):
             self.path.chmod(mode)
             self.assert_refused("open to others", f"chmod 600 {self.path}")
         self.path.chmod(0o440)
-        assert TokenFile(self.path, self.folder).read().count(Right.WRITE) == 1
+        assert token_file(self.path, self.folder).read().count(Right.WRITE) == 1
 
     def test_what_cannot_be_read_is_refused(self) -> None:
         """It is too large, wrong, a folder, or not there."""
