@@ -18,6 +18,7 @@ from onevalue.inquiries import Keep
 from onevalue.isolation import Isolation
 from onevalue.journal import CLOSE_TIMEOUT_S, IJournal, Peer
 from onevalue.keeper import Keeper
+from onevalue.listening import ListeningService
 from onevalue.membership import IEngine
 from onevalue.node import Node, Stop
 from onevalue.options import NodeConfig
@@ -82,19 +83,6 @@ class Parts:
     broadcaster: Broadcaster
     keeper: Keeper
     isolation: Isolation
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """What serves clients, and how long its stop takes at most, in seconds."""
-
-    service: Service
-    stop_time_s: float
-
-    @property
-    def stop(self) -> Stop:
-        """A step of stopping."""
-        return Stop(self.service.stopService, self.stop_time_s + STOP_TIME_MAX_S)
 
 
 def embed(config: NodeConfig, world: World, transport: Transport, keep_keys: Keep | None = None) -> Embedded:
@@ -172,8 +160,8 @@ def make_node(
     parts: Parts,
     world: World,
     *,
-    web: Server | None = None,
-    rpc: Server | None = None,
+    web: ListeningService | None = None,
+    rpc: ListeningService | None = None,
     debug: Service | None = None,
     reloading: Service | None = None,
     value_file: Service | None = None,
@@ -193,8 +181,8 @@ def make_node(
         onlookers: see to the process, from when all else runs until all else has stopped.
         notices: tell who has started the node how it is, from when all else runs until all else has stopped.
     """
-    first = [value_file, parts.broadcaster, parts.keeper, debug, None if web is None else web.service]
-    then = [parts.engine, None if rpc is None else rpc.service, reloading, *onlookers, notices]
+    first = [value_file, parts.broadcaster, parts.keeper, debug, web]
+    then = [parts.engine, rpc, reloading, *onlookers, notices]
     children = [child for child in (*first, *then) if child is not None]
     stops = [
         *([] if notices is None else [Stop(notices.stopping, STOP_TIME_MAX_S)]),
@@ -206,9 +194,9 @@ def make_node(
         Stop(parts.engine.stopService, LEAVE_TIME_MAX_S + STOP_TIME_MAX_S),
         Stop(parts.keeper.keep_clocks, STOP_TIME_MAX_S),  # with the time of the leave intent
         # After that: who had this node leave waits to hear that it has.
-        *([] if rpc is None else [rpc.stop]),
+        *([] if rpc is None else [Stop(rpc.stopService, rpc.stop_time_s + STOP_TIME_MAX_S)]),
         Stop(parts.broadcaster.stopService, STOP_TIME_MAX_S),
-        *([] if web is None else [web.stop]),
+        *([] if web is None else [Stop(web.stopService, web.stop_time_s + STOP_TIME_MAX_S)]),
         Stop(parts.writer.when_idle, STOP_TIME_MAX_S),  # a disk that hangs never lets it be idle
         # When nothing changes the value any more: what the node held last is in the file.
         *([] if value_file is None else [Stop(value_file.stopService, STOP_TIME_MAX_S)]),

@@ -17,9 +17,12 @@ class ListeningService(Service):
         endpoint: where to listen.
     """
 
+    stop_time_s: float
+    """How long a stop takes at most; set by who derives from this, as are these two."""
+
     _log: Logger
     _factory: IProtocolFactory
-    """Makes the protocols; set by who derives from this."""
+    """Makes the protocols."""
 
     def __init__(self, endpoint: IStreamServerEndpoint) -> None:
         self._endpoint = endpoint

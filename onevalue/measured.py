@@ -1,6 +1,6 @@
-"""What a node measures for metrics: how states came here and how long they took; how late its reactor is.
+"""What a node measures for metrics: how states came here and how long they took; its reactor; its agent RPC.
 
-The last is measured by `lag`. It must not know who shows any of it.
+The reactor's figures are made by `lag`, the RPC's by `rpc`. It must not know who shows any of it.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,6 +35,36 @@ class LagFigures:
     def status(self) -> Mapping[str, float]:
         """What /v1/status shows."""
         return {"lag_s": round(self.lag_s, 6), "lag_max_s": round(self.lag_max_s, 6), "stalls": self.stalls}
+
+
+@dataclass(frozen=True, slots=True)
+class RpcFigures:
+    """What the agent RPC has counted since its start.
+
+    Attributes:
+        address: where it listens, for people.
+        clients: that are connected.
+        clients_max: as many there may be.
+        requests: how many there were, by command.
+        events: how often else what happened; see `rpc.counts.EVENTS`.
+    """
+
+    address: str
+    clients: int
+    clients_max: int
+    requests: Mapping[str, int]
+    events: Mapping[str, int]
+
+    @property
+    def status(self) -> Mapping[str, object]:
+        """What /v1/status shows."""
+        return {
+            "address": self.address,
+            "clients": self.clients,
+            "clients_max": self.clients_max,
+            "requests": sum(self.requests.values()),
+            **self.events,
+        }
 
 
 class Measured:

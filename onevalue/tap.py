@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from twisted.application.service import IService
 from twisted.internet.endpoints import (
@@ -23,7 +24,7 @@ from twisted.logger import Logger
 
 from onevalue import __version__, process
 from onevalue.addresses import Placement, host_port, http_tag
-from onevalue.assembly import Parts, Server, World, assemble, embed, make_node
+from onevalue.assembly import Parts, World, assemble, embed, make_node
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
 from onevalue.collector import Collector
 from onevalue.debugline import DebugLine
@@ -51,10 +52,13 @@ from onevalue.web.access import Access, http_exposure
 from onevalue.web.context import Context
 from onevalue.web.hosts import names_of_this_host
 from onevalue.web.server import CONNECTIONS_MAX, FILES_RESERVED, connections_admitted
-from onevalue.web.service import STOP_GRACE_S, WebService
+from onevalue.web.service import WebService
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.key_text import fingerprint
 from onevalue.wire.keyring import Keyring
+
+if TYPE_CHECKING:
+    from onevalue.rpc.service import RpcService
 
 __all__ = ["Options", "makeService"]
 
@@ -94,14 +98,6 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     """
     envelope, keep_keys = _envelope(config)
     access = Access(config.access.tokens)
-    engine: IEngine | None = None
-
-    def exposed() -> list[str]:
-        of_rpc = [] if config.rpc is None else config.rpc.exposure
-        of_engine = [] if engine is None else engine.exposure()
-        return [*exposure(config.placement, config.http_at, envelope, access.tokens), *of_rpc, *of_engine]
-
-    _warn(exposed())
     signer = Signer(envelope, secrets.token_bytes)
     world = World(
         reactor=reactor,
@@ -114,12 +110,21 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
         ),
     )
     engine, side, targets = _engine(config, world, keep_keys)
+
+    def exposed() -> list[str]:
+        of_rpc = [] if config.rpc is None else config.rpc.exposure
+        return [*exposure(config.placement, config.http_at, envelope, access.tokens), *of_rpc, *engine.exposure()]
+
+    _warn(exposed())
     expects_others = bool(targets) and config.agent is None  # an agent may well be alone
     parts = assemble(config, world, engine, expects_others=expects_others, somebody_to_ask=bool(targets))
     value_file = (
         None if config.value_file is None else ValueFile(reactor=reactor, store=parts.store, path=config.value_file)
     )
     lag = LagProbe(reactor)
+    notices = None if manager is None else _notices(manager, parts, world)
+    reloading = Reloading(reactor) if notices is None else Reloading(reactor, notices.reloading)
+    rpc = None if config.rpc is None or side is None else _rpc(config.rpc, reactor, side, envelope, reloading)
     web = WebService(
         reactor,
         serverFromString(reactor, config.http),
@@ -142,6 +147,7 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
             host_names=[*names_of_this_host(), *config.access.host_names],
             expects_others=expects_others,
             value_file=None if value_file is None else value_file.status,
+            rpc=None if rpc is None else rpc.figures,
             lag=lag.figures,
             isolated=parts.isolation.why,
         ),
@@ -149,18 +155,15 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     )
     debug = DebugLine(reactor=reactor, store=parts.store, membership=engine, interval_s=config.debug_interval_s)
     _say_who(config, targets, parts.store.current)
-    notices = None if manager is None else _notices(manager, parts, world)
-    reloading = Reloading(reactor) if notices is None else Reloading(reactor, notices.reloading)
     if config.access.token_file is not None:
         reloading.observe_reload(partial(_reload_tokens, config.access.token_file, access, exposed))
         reloading.observe_reload(web.tokens_changed)
     if config.agent is not None and config.key_file is not None:
         reloading.observe_reload(partial(_reload_keys, config.key_file, envelope))
-    rpc = None if config.rpc is None or side is None else _rpc(config.rpc, reactor, side, envelope, reloading)
     return make_node(
         parts,
         world,
-        web=Server(web, STOP_GRACE_S),
+        web=web,
         rpc=rpc,
         debug=debug,
         reloading=reloading,
@@ -170,9 +173,8 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
     )
 
 
-def _rpc(access: RpcAccess, reactor: Reactor, side: SerfSide, envelope: Envelope, reloading: Reloading) -> Server:
+def _rpc(access: RpcAccess, reactor: Reactor, side: SerfSide, envelope: Envelope, reloading: Reloading) -> "RpcService":
     """Serf's tools have a node to speak with. A client that has it leave has the whole process end."""
-    from onevalue.rpc.service import STOP_GRACE_S as RPC_STOP_GRACE_S  # noqa: PLC0415  # few nodes have it
     from onevalue.rpc.service import RpcService  # noqa: PLC0415  # few nodes have it
     from onevalue.rpc.stats import sections  # noqa: PLC0415  # likewise
 
@@ -193,7 +195,7 @@ def _rpc(access: RpcAccess, reactor: Reactor, side: SerfSide, envelope: Envelope
     file = access.auth_file
     if file is not None:
         reloading.observe_reload(lambda: service.change_key(file.read()))
-    return Server(service, RPC_STOP_GRACE_S)
+    return service
 
 
 def _notices(manager: Manager, parts: Parts, world: World) -> Notices:

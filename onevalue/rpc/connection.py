@@ -182,6 +182,7 @@ class RpcConnection(Protocol):
 
     def _begin(self, header: rpc.RequestHeader, body: Any) -> None:
         """The request is handled in its turn."""
+        self._around.counts.requests[header.command] += 1
         self._later(partial(self._handle, header, body))
 
     def _later(self, work: Callable[[], None]) -> None:
@@ -247,6 +248,7 @@ class RpcConnection(Protocol):
     def _authenticate(self, body: rpc.Auth) -> Reply:
         """Where there is no key, the empty one is right, as it is for Serf."""
         if not hmac.compare_digest(body.key.encode("utf-8", "surrogatepass"), self._around.key):
+            self._around.counts.events["wrong_keys"] += 1
             self._around.lines.info("an RPC client has told a wrong key")
             return Reply(ErrorText.INVALID_TOKEN)
         self._authenticated = True
@@ -262,6 +264,7 @@ class RpcConnection(Protocol):
     # What goes out
 
     def _respond(self, header: rpc.RequestHeader, reply: Reply) -> None:
+        self._around.counts.events["refused"] += bool(reply.error)
         self._outgoing.respond(encode_response(reply.error, header.seq, reply.body))
         if reply.then is not None:
             reply.then()
@@ -270,6 +273,7 @@ class RpcConnection(Protocol):
         self._outgoing.tell(encode_response("", seq, record))
 
     def _too_slow(self) -> None:
+        self._around.counts.events["clients_too_slow"] += 1
         self._around.lines.info("an RPC client that did not read was cut off")
 
     def _end(self) -> None:

@@ -17,6 +17,7 @@ from onevalue.addresses import host_port
 from onevalue.errors import LocalProtocolError
 from onevalue.listening import ListeningService
 from onevalue.loglines import LimitedLog
+from onevalue.measured import RpcFigures
 from onevalue.rpc.commands import Commands
 from onevalue.rpc.connection import RpcConnection
 from onevalue.rpc.monitor import Monitor
@@ -58,6 +59,7 @@ class RpcService(ListeningService, ServerFactory):
 
     name = "rpc"
     noisy = False
+    stop_time_s = STOP_GRACE_S + LEFT_PAUSE_S
     _log = Logger(namespace="onevalue.rpc")
 
     def __init__(
@@ -96,6 +98,7 @@ class RpcService(ListeningService, ServerFactory):
             closed=self._closed,
             key=_octets(key),
         )
+        self._at = ""
         self._connections: dict[RpcConnection, None] = {}
         self._stopped: Deferred[None] | None = None
 
@@ -115,6 +118,11 @@ class RpcService(ListeningService, ServerFactory):
             closed.addCallback(lambda _: deferLater(self._reactor, LEFT_PAUSE_S, lambda: None))
         return closed.addCallback(lambda _: self._end_all())
 
+    def figures(self) -> RpcFigures:
+        """What was counted since the start."""
+        counts = self._around.counts
+        return RpcFigures(self._at, len(self._connections), CONNECTIONS_MAX, counts.requests, counts.events)
+
     def change_key(self, key: str) -> None:
         """Clients must know this key from now on; those who are there are cut off, if it is another."""
         if _octets(key) == self._around.key:
@@ -126,6 +134,7 @@ class RpcService(ListeningService, ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> RpcConnection | None:  # noqa: ARG002  # as the factory has it
         """The protocol of a new client; None, and it is closed at once, if there are too many."""
         if len(self._connections) >= CONNECTIONS_MAX or not self.running:
+            self._around.counts.events["clients_refused"] += 1
             return None
         return RpcConnection(self._around)
 
@@ -140,7 +149,8 @@ class RpcService(ListeningService, ServerFactory):
     def _listens(self, port: IListeningPort) -> None:
         super()._listens(port)
         address: Any = port.getHost()
-        self._log.info("agent RPC at {address}", address=host_port(address.host, address.port))
+        self._at = host_port(address.host, address.port)
+        self._log.info("agent RPC at {address}", address=self._at)
 
     def _opened(self, connection: RpcConnection) -> None:
         self._connections[connection] = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from onevalue.loglines import LimitedLog
 from onevalue.rpc.commands import Commands
+from onevalue.rpc.counts import Counts
 from onevalue.rpc.turns import Turns
 from onevalue.streams import Reactor
 
@@ -22,6 +23,7 @@ class Surroundings:
         opened: told of each connection that is made.
         closed: and of each that has ended.
         key: that clients must know; empty: none is needed.
+        counts: of all that they do.
     """
 
     reactor: Reactor
@@ -31,3 +33,4 @@ class Surroundings:
     opened: Callable[[Any], object]
     closed: Callable[[Any], object]
     key: bytes = field(default=b"", repr=False)
+    counts: Counts = field(default_factory=Counts)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from twisted.internet.interfaces import IReactorTime
 
 from onevalue.journal import IJournal
-from onevalue.measured import LagFigures
+from onevalue.measured import LagFigures, RpcFigures
 from onevalue.membership import IMembership
 from onevalue.signing import Signer
 from onevalue.spread import Spread
@@ -44,6 +44,7 @@ class Context:
         host_names: this host's, for requests at a loopback address.
         expects_others: this node was told of others, so it is not alone because nobody else is there.
         value_file: what /v1/status shows of the file that the value is kept in; None: there is none.
+        rpc: what the agent RPC has counted; None: there is none.
     """
 
     store: Store
@@ -66,6 +67,7 @@ class Context:
     host_names: Sequence[str] = ()
     expects_others: bool = False
     value_file: Callable[[], Mapping[str, object]] | None = None
+    rpc: Callable[[], RpcFigures] | None = None
 
     @property
     def now(self) -> float:

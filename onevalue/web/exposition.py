@@ -14,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from onevalue.histogram import Histogram
-from onevalue.measured import LagFigures, Measured
+from onevalue.measured import LagFigures, Measured, RpcFigures
 from onevalue.member import count_by_status
 from onevalue.membership import EngineFigures
 from onevalue.store import Source
@@ -66,6 +66,8 @@ class NodeCollector(Collector):
         yield from _journal(context)
         yield from _reactor(context.lag())
         yield from _http(self._sources.traffic, self._sources.served)
+        if context.rpc is not None:
+            yield from _rpc(context.rpc())
 
 
 class OwnProcess(ProcessCollector):
@@ -206,6 +208,15 @@ def _http(traffic: Traffic, served: Served) -> Iterator[Metric]:
     yield _gauge("onevalue_http_connections_max", "As many there may be.", traffic.connections_max)
     yield _gauge("onevalue_http_watchers", "Streams, and reads that wait.", traffic.watchers)
     yield _gauge("onevalue_http_watchers_max", "As many there may be.", traffic.watchers_max)
+
+
+def _rpc(figures: RpcFigures) -> Iterator[Metric]:
+    yield _gauge("onevalue_rpc_clients", "Clients of the agent RPC.", figures.clients)
+    yield _gauge("onevalue_rpc_clients_max", "As many there may be.", figures.clients_max)
+    requests = CounterMetricFamily("onevalue_rpc_requests", "Requests that were begun.", labels=["command"])
+    yield _rows(requests, (([command], count) for command, count in figures.requests.items()))
+    events = CounterMetricFamily("onevalue_rpc_events", "What else the agent RPC has counted.", labels=["event"])
+    yield _rows(events, (([event], count) for event, count in figures.events.items()))
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:

@@ -118,6 +118,7 @@ class WebService(ListeningService):
         connections_max: how many connections there may be.
     """
 
+    stop_time_s = STOP_GRACE_S
     name = "web"
     _log = Logger(namespace="onevalue.web")
 

@@ -93,6 +93,7 @@ class V1Routes:
             "engine": dict(context.membership.status()),
             "spread": dict(context.spread.counters),
             "http": asdict(self._traffic),
+            "rpc": None if context.rpc is None else dict(context.rpc().status),
             "exposure": list(context.exposure()),
         }
         return answer_json(request, document)

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.config import LAN
 from onevalue.engine_status import figures_of
 from onevalue.histogram import Histogram
+from onevalue.measured import RpcFigures
 from onevalue.membership import EngineFigures, Status
 from onevalue.store import Source, State
 from onevalue.types import Generation
@@ -60,13 +61,18 @@ def full_node() -> WebNode:
     serf = make_serf(1, swim_settings=replace(LAN, probe_interval_s=1.0))
     serf.start(0.0)
     hear_alive(serf, "n2", 2)
-    node = WebNode(SqliteLike())
+    node = WebNode(SqliteLike(), rpc=rpc_figures)
     node.membership.engine_figures = figures_of(serf)
     node.membership.set_members(make_member("n1"), make_member("n2", suspect=True))
     node.membership.contact_s = 0.25
     node.store.merge(State(Generation(1), 43, "n2", WALL_TIME_S), Source.EVENT)
     node.get("/get")
     return node
+
+
+def rpc_figures() -> RpcFigures:
+    """Of an agent RPC that has a client, who was refused something."""
+    return RpcFigures("127.0.0.1:7373", 1, 32, {"members": 2, "join": 1}, {"refused": 1})
 
 
 class MetricsTests(SynchronousTestCase):
@@ -174,6 +180,14 @@ class MetricsTests(SynchronousTestCase):
         assert of(samples, "onevalue_journal_healthy") == 0
         assert of(samples, "onevalue_journal_failures_total") == 2
         assert of(samples, "onevalue_journal_commit_seconds_count") is not None
+
+    def test_the_agent_rpc_is_there_if_there_is_one(self) -> None:
+        """Its clients, requests by command, and what else it has counted."""
+        assert of(scrape(WebNode()), "onevalue_rpc_clients") is None
+        samples = scrape(WebNode(rpc=rpc_figures))
+        assert (of(samples, "onevalue_rpc_clients"), of(samples, "onevalue_rpc_clients_max")) == (1, 32)
+        assert of(samples, "onevalue_rpc_requests_total", command="members") == 2
+        assert of(samples, "onevalue_rpc_events_total", event="refused") == 1
 
     def test_answers_count_by_route_and_status(self) -> None:
         """By the rule of the route, so that no path of a stranger makes a series of its own; nor does a method."""

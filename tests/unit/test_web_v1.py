@@ -253,7 +253,8 @@ class MembersAndStatusTests(SynchronousTestCase):
         assert (status["ready"], status["learning"]) == (True, False)
         assert status["members"] == {"alive": 1, "leaving": 0, "left": 0, "failed": 1, "suspect": 0}
         assert (status["state"]["tag"], status["state"]["value"]) == (node.store.current.tag, 42)
-        assert (status["journal"]["kind"], status["engine"]["kind"], status["value_file"]) == ("none", "fake", None)
+        assert (status["journal"]["kind"], status["engine"]["kind"]) == ("none", "fake")
+        assert (status["value_file"], status["rpc"]) == (None, None)
         assert status["exposure"] == ["gossip on 10.0.0.1:7946 is unencrypted"]
         assert status["http"]["connections"] == 1
         assert status["spread"] == node.spread.counters
