@@ -20,10 +20,10 @@ from onevalue.eventlines import happenings, write_lines
 from onevalue.inquiries import Inquiries, Keep
 from onevalue.joiner import Joiner
 from onevalue.loglines import LimitedLog
-from onevalue.member import Happening, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
+from onevalue.member import KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent
 from onevalue.member_views import MemberViews
 from onevalue.membership import EngineFigures, IEngine
-from onevalue.observers import Observers
+from onevalue.observers import Observed, Observers
 from onevalue.serf import events as told
 from onevalue.serf.core import Serf
 from onevalue.serf.dialler import Dialler
@@ -43,7 +43,7 @@ VIEWS_PER_TURN = 4000
 
 
 @implementer(IEngine)
-class GossipService(Service):
+class GossipService(Observed, Service):
     """One node of a Serf cluster.
 
     Args:
@@ -112,7 +112,6 @@ class GossipService(Service):
         self._stop_waiters: list[Deferred[None]] = []
         self._newest_value_event = b""
         self._observers = Observers(self._guarded)
-        self._tried_observers: list[Callable[[bool], None]] = []
         self.serf_side = SerfSide(
             reactor=reactor,
             serf=serf,
@@ -122,7 +121,6 @@ class GossipService(Service):
             guarded=self._guarded,
         )
         self._engine_observers: list[Callable[[told.SerfEvent], None]] = [self.serf_side.hear]
-        self._addresses_tried = False
 
     # The service ----------------------------------------------------------------------------------------------------
 
@@ -201,25 +199,6 @@ class GossipService(Service):
     def exposure(self) -> Sequence[str]:
         """See IEngine: where it listens, and with what keys, is in the options."""
         return ()
-
-    def observe_members(self, observer: Callable[[], None]) -> None:
-        """See IMembership."""
-        self._observers.observe_members(observer)
-
-    def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
-        """See IMembership."""
-        self._observers.observe_events(observer)
-
-    def observe_happenings(self, observer: Callable[[Happening], None]) -> None:
-        """See IMembership."""
-        self._observers.observe_happenings(observer)
-
-    def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
-        """See IMembership."""
-        if self._addresses_tried:
-            observer(self._dialler.leads_nowhere_else)
-        else:
-            self._tried_observers.append(observer)
 
     def send_value_event(self, payload: bytes, direct: Sequence[Member]) -> None:
         """See IMembership."""
@@ -344,20 +323,16 @@ class GossipService(Service):
         self._drain()
 
     def _dial_if_due(self) -> None:
-        if self.running and (not self._addresses_tried or self._dialler.is_due(self._reactor.seconds())):
+        if self.running and (not self._observers.know_of_addresses or self._dialler.is_due(self._reactor.seconds())):
             with self._guarded("dialling"):
                 self._dial()
 
     def _dial(self) -> None:
         """Dial the join addresses that are due; once each has been dialled, those who wait for that are told."""
         self._joiner.dial()
-        if not self._addresses_tried and self._dialler.first_round_done:
-            self._addresses_tried = True
+        if not self._observers.know_of_addresses and self._dialler.first_round_done:
             self._telling.tell_now()  # first whom the dialling has found
-            observers, self._tried_observers = self._tried_observers, []
-            for observer in observers:
-                with self._guarded("telling that join addresses were tried"):
-                    observer(self._dialler.leads_nowhere_else)
+            self._observers.tell_addresses_tried(nobody_else=self._dialler.leads_nowhere_else)
 
 
 def _not_running() -> LocalProtocolError:

@@ -1,4 +1,5 @@
-"""Who looks at an engine, and how they are told: of the members, of user events, of what people may want to know.
+"""Who looks at an engine, and how they are told: of the members, of user events, of what people may want to know, and
+that all addresses to join were tried.
 
 An observer that raises harms nobody else. It must not know which engine it is, nor when there is something to tell.
 """
@@ -25,6 +26,8 @@ class Observers:
         self._events: list[Callable[[Sequence[UserEvent]], None]] = []
         self._happenings: list[Callable[[Happening], None]] = []
         self._left = HAPPENINGS_PER_TURN
+        self._nobody_else: bool | None = None
+        self._waiting: list[Callable[[bool], None]] = []
 
     def observe_members(self, observer: Callable[[], None]) -> None:
         """See IMembership."""
@@ -43,6 +46,13 @@ class Observers:
         """See IMembership."""
         self._happenings.append(observer)
 
+    def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
+        """See IMembership."""
+        if self._nobody_else is None:
+            self._waiting.append(observer)
+        else:
+            observer(self._nobody_else)
+
     @property
     def of_members(self) -> list[Callable[[], None]]:
         """Whom to tell, one after the other, that members have changed; they do not raise."""
@@ -53,6 +63,19 @@ class Observers:
         for observer in tuple(self._events):
             with self._guarded("telling of user events"):
                 observer(events)
+
+    @property
+    def know_of_addresses(self) -> bool:
+        """It was told that all addresses were tried."""
+        return self._nobody_else is not None
+
+    def tell_addresses_tried(self, *, nobody_else: bool) -> None:
+        """All addresses were tried: whoever waits for that is told, and whoever asks from now on. Done once."""
+        self._nobody_else = nobody_else
+        waiting, self._waiting = self._waiting, []
+        for observer in waiting:
+            with self._guarded("telling that join addresses were tried"):
+                observer(nobody_else)
 
     def begin_turn(self) -> None:
         """Of what happens from now on, again HAPPENINGS_PER_TURN are told."""
@@ -67,3 +90,25 @@ class Observers:
             for observer in self._happenings:
                 with self._guarded("telling what happened"):
                     observer(happening)
+
+
+class Observed:
+    """The part of an IMembership that is about its observers, for engines; `_observers` has them."""
+
+    _observers: Observers
+
+    def observe_members(self, observer: Callable[[], None]) -> None:
+        """See IMembership."""
+        self._observers.observe_members(observer)
+
+    def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
+        """See IMembership."""
+        self._observers.observe_events(observer)
+
+    def observe_happenings(self, observer: Callable[[Happening], None]) -> None:
+        """See IMembership."""
+        self._observers.observe_happenings(observer)
+
+    def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
+        """See IMembership."""
+        self._observers.observe_addresses_tried(observer)

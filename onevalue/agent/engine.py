@@ -32,7 +32,7 @@ from onevalue.errors import AgentError, AwayError, LocalProtocolError
 from onevalue.loglines import LimitedLog, shown
 from onevalue.member import Happening, KeyResult, Member, QueryRequest, QueryResult, Status, UserEvent, count_by_status
 from onevalue.membership import EngineFigures, IEngine
-from onevalue.observers import Observers
+from onevalue.observers import Observed, Observers
 from onevalue.spread.contacts import HTTP_TAG
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.streams import Reactor
@@ -54,7 +54,7 @@ STOP_TIME_MAX_S: Final = 2.0
 
 
 @implementer(IEngine)
-class AgentEngine(Service):
+class AgentEngine(Observed, Service):
     """Membership by the agent at `at`.
 
     Args:
@@ -108,8 +108,6 @@ class AgentEngine(Service):
         self._observers = Observers(self._guarded)
         self._telling = Telling(reactor, lambda: len(self._members), lambda: self._observers.of_members)
         self._answers: dict[str, Callable[[bytes], bytes]] = {}
-        self._tried = False
-        self._tried_observers: list[Callable[[bool], None]] = []
 
     # The service ----------------------------------------------------------------------------------------------------
 
@@ -200,30 +198,6 @@ class AgentEngine(Service):
             agent_connected=self._link.why_away is None,
         )
 
-    # IMembership: who looks -------------------------------------------------------------------------------------------
-
-    def observe_members(self, observer: Callable[[], None]) -> None:
-        """See IMembership."""
-        self._observers.observe_members(observer)
-
-    def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
-        """See IMembership."""
-        self._observers.observe_events(observer)
-
-    def observe_happenings(self, observer: Callable[[Happening], None]) -> None:
-        """See IMembership."""
-        self._observers.observe_happenings(observer)
-
-    def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
-        """See IMembership: it is so when the agent has shown other members.
-
-        An agent that shows none may not have joined yet, so a node alone waits for the join timeout.
-        """
-        if self._tried:
-            observer(False)
-        else:
-            self._tried_observers.append(observer)
-
     # IMembership: what is wanted --------------------------------------------------------------------------------------
 
     def send_value_event(self, payload: bytes, direct: Sequence[Member]) -> None:  # noqa: ARG002  # agents only gossip
@@ -309,16 +283,15 @@ class AgentEngine(Service):
             self._members_changed()
 
     def _members_changed(self) -> None:
-        """Observers are told; the first time that there are others, also whoever waits for them."""
+        """Observers are told; the first time that there are others, also whoever waits for that.
+
+        For this engine that is when all addresses were tried: an agent that shows no others may not have joined yet, so
+        a node alone waits for the join timeout.
+        """
         self._telling.changed()
-        if self._tried or not self._others():
-            return
-        self._tried = True
-        self._telling.tell_now()  # first whom the agent has shown
-        observers, self._tried_observers = self._tried_observers, []
-        for observer in observers:
-            with self._guarded("telling that there are others"):
-                observer(False)
+        if self._others() and not self._observers.know_of_addresses:
+            self._telling.tell_now()  # first whom the agent has shown
+            self._observers.tell_addresses_tried(nobody_else=False)
 
     async def _keep_tag(self, connection: AgentConnection) -> None:
         own, before = self._members.told(self.local_name), self._tag.trouble

@@ -46,6 +46,16 @@ class ObserversTests(SynchronousTestCase):
         assert self.heard == ["members", [EVENT], happening]
         assert self.faults == ["telling of members", "telling of user events", "telling what happened"]
 
+    def test_that_addresses_were_tried_is_told_once_and_to_who_asks_later(self) -> None:
+        """Whoever fails harms nobody else."""
+        self.observers.observe_addresses_tried(self._fail)
+        self.observers.observe_addresses_tried(self.heard.append)
+        assert (self.heard, self.observers.know_of_addresses) == ([], False)
+        self.observers.tell_addresses_tried(nobody_else=True)
+        self.observers.observe_addresses_tried(self.heard.append)
+        assert (self.heard, self.observers.know_of_addresses) == ([True, True], True)
+        assert self.faults == ["telling that join addresses were tried"]
+
     def test_who_comes_while_events_are_told_hears_the_next_ones(self) -> None:
         """And not these."""
 
