@@ -19,6 +19,7 @@ from onevalue.isolation import Isolation
 from onevalue.journal import CLOSE_TIMEOUT_S, IJournal, Peer
 from onevalue.keeper import Keeper
 from onevalue.listening import ListeningService
+from onevalue.member import Member, Status
 from onevalue.membership import IEngine
 from onevalue.node import Node, Stop
 from onevalue.options import NodeConfig
@@ -28,7 +29,7 @@ from onevalue.serf.dialler import Dialler
 from onevalue.serf.lamport import Clocks
 from onevalue.serf.members import SerfMember, missing_member
 from onevalue.spread import Spread
-from onevalue.spread.contacts import HTTP_TAG
+from onevalue.spread.contacts import HTTP_TAG, UNREACHABLE
 from onevalue.spread.rumour import EVENT_NAME
 from onevalue.store import State, Store
 from onevalue.streams import Reactor
@@ -225,6 +226,20 @@ def _serf(config: NodeConfig, world: World) -> Serf:
         envelope=world.envelope,
         lost=_lost(kept.peers),
     )
+
+
+def remembered(peers: Sequence[Peer]) -> list[Member]:
+    """The peers of the last run as members, as if all were there; without any whose address somebody has spoilt.
+
+    Who has not told where it serves HTTP cannot be asked.
+    """
+    found = []
+    for peer in peers:
+        with suppress(ValueError):
+            to_bytes(peer.address)
+            tags = {HTTP_TAG: peer.http or UNREACHABLE}
+            found.append(Member(peer.name, peer.address, peer.port, Status.ALIVE, suspect=False, tags=tags))
+    return found
 
 
 def _own(placement: Placement) -> list[Address]:

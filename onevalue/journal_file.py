@@ -68,6 +68,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             one INTEGER PRIMARY KEY CHECK (one = 1), member TEXT NOT NULL, event TEXT NOT NULL, query TEXT NOT NULL
         )""",
     ),
+    ("ALTER TABLE peers ADD COLUMN http BLOB NOT NULL DEFAULT X''",),
 )
 """What leads from schema version n to n + 1; what was released once never changes."""
 
@@ -88,11 +89,19 @@ _USABLE = "Nothing was changed. Let the user that runs onevalue read and write i
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A member to dial after a restart; `address` is a numeric host."""
+    """A member to look for after a restart.
+
+    Attributes:
+        name: of the member.
+        address: a numeric host.
+        port: of gossip.
+        http: its tag of that name, which says where it serves HTTP; "" if it has none, or none is known.
+    """
 
     name: str
     address: str
     port: int
+    http: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +252,8 @@ def write(
     if peers is not None:
         connection.execute("DELETE FROM peers")
         connection.executemany(
-            "INSERT INTO peers (name, address, port) VALUES (?, ?, ?)",
-            [(_bytes(peer.name), _bytes(peer.address), peer.port) for peer in peers[:PEERS_MAX]],
+            "INSERT INTO peers (name, address, port, http) VALUES (?, ?, ?, ?)",
+            [(_bytes(peer.name), _bytes(peer.address), peer.port, _bytes(peer.http)) for peer in peers[:PEERS_MAX]],
         )
     if clocks is not None:
         times = (str(clocks.member), str(clocks.event), str(clocks.query))
@@ -348,11 +357,11 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
 
 
 def _read(connection: sqlite3.Connection) -> Contents:
-    peers = connection.execute("SELECT name, address, port FROM peers ORDER BY id LIMIT ?", (PEERS_MAX,))
+    peers = connection.execute("SELECT name, address, port, http FROM peers ORDER BY id LIMIT ?", (PEERS_MAX,))
     clocks = connection.execute("SELECT member, event, query FROM clocks").fetchone()
     return Contents(
         state=_read_current(connection),
-        peers=tuple(Peer(_text(name), _text(address), int(port)) for name, address, port in peers),
+        peers=tuple(Peer(_text(name), _text(addr), int(port), _text(http)) for name, addr, port, http in peers),
         clocks=LamportClocks(*(int(time) for time in clocks)) if clocks else None,
     )
 

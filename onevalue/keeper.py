@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from onevalue.journal import PEERS_MAX, IJournal, LamportClocks, Peer
 from onevalue.membership import IMembership, Member, Status
+from onevalue.spread.contacts import HTTP_TAG
 from onevalue.store import Change, Source, Store
 
 CLOCKS_INTERVAL_S = 0.5
@@ -85,7 +86,8 @@ class Keeper(Service):
         peer = self._peers.get(member.name)
         if peer is not None and self._seen.get(member.name) is member:
             return peer
-        return Peer(member.name, member.address, member.port)
+        known = "" if peer is None else peer.http  # a node beside an agent takes its tag away when it stops
+        return Peer(member.name, member.address, member.port, member.tags.get(HTTP_TAG, known))
 
     def _look(self) -> None:
         try:

@@ -57,7 +57,7 @@ class IMembership(Interface):
         """All members that are remembered, this node among them, sorted by name."""
 
     def lost() -> Sequence[Member]:
-        """Who failed, is no member any more, and is still looked for."""
+        """Who is no member any more, and is still looked for; all of them as failed."""
 
     def last_contact_s() -> float | None:
         """How long ago any other member was heard, seconds; None when there is no other."""

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 
 from onevalue import __version__, process
 from onevalue.addresses import Placement, host_port, http_tag
-from onevalue.assembly import Parts, World, assemble, embed, make_node
+from onevalue.assembly import Parts, World, assemble, embed, make_node, remembered
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S
 from onevalue.collector import Collector
 from onevalue.debugline import DebugLine
@@ -232,6 +232,7 @@ def _engine(config: NodeConfig, world: World, keep_keys: Keep | None) -> tuple[I
         auth_file=config.agent.auth_file,
         rng=world.rng,
         http_tag=partial(http_tag, config.http_at),
+        peers=remembered(world.journal.contents.peers),
         clocks=(0, 0, 0) if kept is None else (kept.member, kept.event, kept.query),
     )
     return engine, None, [str(config.agent)]

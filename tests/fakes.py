@@ -46,10 +46,11 @@ def make_member(
     *,
     status: Status = Status.ALIVE,
     suspect: bool = False,
+    port: int = 7946,
     **tags: str,
 ) -> Member:
-    """A member on the usual gossip port."""
-    return Member(name, address, 7946, status, suspect, tags)
+    """A member, on the usual gossip port unless told otherwise."""
+    return Member(name, address, port, status, suspect, tags)
 
 
 @implementer(IMembership)

@@ -1,8 +1,8 @@
 """The engine beside a Serf agent: the agent's members and events, as an IMembership.
 
 The agent gossips; this engine sees to it that the agent tells others where this node serves HTTP, listens, and looks
-again and again whether what it knows is still so. While the agent is away it shows the members last known; before it
-was there, this node alone. What an agent cannot do is left out: nothing goes straight to members. It must not know how
+again and again whether what it knows is still so. While the agent is away it shows the members last known, if need be
+those of the last run. What an agent cannot do is left out: nothing goes straight to members. It must not know how
 requests travel.
 """
 
@@ -64,8 +64,9 @@ class AgentEngine(Observed, Service):
         at: the same for people.
         auth_file: with the agent's key; None: it has none.
         http_tag: what the tag says for a node at this address.
-        clocks: Lamport times to begin with, before the agent has told its own.
         rng: chance.
+        peers: members of an earlier run, who count until the agent has told of its own.
+        clocks: Lamport times to begin with, before the agent has told its own.
     """
 
     log = Logger()
@@ -80,6 +81,7 @@ class AgentEngine(Observed, Service):
         auth_file: AuthFile | None,
         http_tag: Callable[[str], str],
         rng: Rng,
+        peers: Sequence[Member] = (),
         clocks: tuple[int, int, int] = (0, 0, 0),
     ) -> None:
         self.local_name = name
@@ -98,9 +100,10 @@ class AgentEngine(Observed, Service):
             ended=self._connection_ended,
         )
         self._tag = OwnTag(http_tag, reactor.seconds, self.log)
-        self._rejoining = Rejoining(rng)
         self._asking = Asking(self._link, reactor.seconds)
-        self._members = AgentMembers(name)
+        self._members = AgentMembers(name, peers)
+        self._rejoining = Rejoining(rng)
+        self._rejoining.notice(self._others())
         self._stats = AgentStats()
         self._renewed_at = float("-inf")
         self._heard_at: float | None = None
@@ -112,8 +115,9 @@ class AgentEngine(Observed, Service):
     # The service ----------------------------------------------------------------------------------------------------
 
     def startService(self) -> None:
-        """The agent is tried from now on, for ever."""
+        """The agent is tried from now on, for ever; until it is there, the others are those of the last run."""
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's has no types
+        self._members_changed()
         self._link.start()
 
     def stopService(self) -> Deferred[None]:
@@ -138,8 +142,8 @@ class AgentEngine(Observed, Service):
         return self._members.sorted()
 
     def lost(self) -> Sequence[Member]:
-        """See IMembership: whom it looks for is the agent's affair."""
-        return ()
+        """See IMembership: those whom an agent that knows nobody is asked to join."""
+        return self._rejoining.lost(self._others())
 
     def last_contact_s(self) -> float | None:
         """See IMembership."""

@@ -5,6 +5,7 @@ how an agent is asked.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from onevalue.addresses import host_port
@@ -33,8 +34,15 @@ class Rejoining:
 
     def __init__(self, rng: Rng) -> None:
         self._rng = rng
-        self._known: dict[str, str] = {}
+        self._known: dict[str, Member] = {}
         self._alone_since: float | None = None
+
+    def lost(self, others: Iterable[Member]) -> list[Member]:
+        """Whom an agent that knows these does not know any more, though they have not left; none if it knows any."""
+        names = {member.name: member.status for member in others}
+        if any(status is not Status.LEFT for status in names.values()):
+            return []
+        return [replace(known, status=Status.FAILED) for name, known in self._known.items() if name not in names]
 
     def forget(self, name: str) -> None:
         """This member is not coming back."""
@@ -52,7 +60,7 @@ class Rejoining:
                 continue
             any_member = True
             if member.is_present and (member.name in self._known or len(self._known) < KNOWN_MAX):
-                self._known[member.name] = host_port(member.address, member.port)
+                self._known[member.name] = member
         return any_member
 
     def look(self, others: Iterable[Member], now: float) -> Sequence[str]:
@@ -63,5 +71,6 @@ class Rejoining:
             self._alone_since = now
         elif self._known and now >= self._alone_since + REJOIN_AFTER_S:
             self._alone_since = now + REJOIN_PAUSE_S - REJOIN_AFTER_S
-            return self._rng.sample(sorted(self._known.values()), min(REJOIN_MAX, len(self._known)))
+            some = self._rng.sample(sorted(self._known), min(REJOIN_MAX, len(self._known)))
+            return [host_port(self._known[name].address, self._known[name].port) for name in some]
         return ()

@@ -34,11 +34,12 @@ class AgentMembers:
 
     Args:
         local_name: of this node.
+        remembered: members of an earlier run, who count until an agent has told.
     """
 
-    def __init__(self, local_name: str) -> None:
+    def __init__(self, local_name: str, remembered: Sequence[Member] = ()) -> None:
         self._unplaced = Member(local_name, NOWHERE, 0, Status.ALIVE, suspect=False, tags={HTTP_TAG: UNREACHABLE})
-        self._members: dict[str, Member] = {local_name: self._unplaced}
+        self._members = {**{member.name: member for member in remembered}, local_name: self._unplaced}
         self._list: Sequence[Member] | None = None
 
     def __len__(self) -> int:

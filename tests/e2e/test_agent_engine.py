@@ -119,6 +119,24 @@ async def test_an_agent_that_dies_and_comes_back_is_lived_with(house: House) -> 
 
 
 @ensure_deferred
+async def test_a_node_that_starts_while_its_agent_is_away_asks_the_members_of_its_last_run(house: House) -> None:
+    """So it learns before it writes, and has an agent that comes up alone join them."""
+    nodes = await three(house)
+    lonely, other = nodes[1], nodes[2]
+    await lonely.stop()
+    await lonely.agent.kill()
+    await other.set(300)
+    await lonely.start()
+    assert (await lonely.engine())["connected"] is False
+    assert await lonely.get() == "300"
+    assert (await lonely.set(301)).status == 200
+    await at_once(*(node.holds(301, within_s=10) for node in nodes))
+    lonely.agent.options = ["-tag", "kind=agent"]
+    await lonely.agent.start()
+    await at_once(*(all_tagged(node, ["a1", "a2", "a3"]) for node in nodes))
+
+
+@ensure_deferred
 async def test_an_agent_that_stands_still_counts_as_away_until_it_goes_on(house: House) -> None:
     """It answers nothing, though its port is open; the node serves meanwhile."""
     node = await beside(house, "a1")

@@ -8,6 +8,7 @@ from onevalue.errors import AwayError
 from onevalue.member import QueryRequest, Status
 from onevalue.observers import HAPPENINGS_PER_TURN
 from onevalue.wire import rpc_messages as rpc
+from tests.fakes import make_member
 from tests.unit.agent_bench import EngineTestCase
 from tests.unit.agent_rig import agent_member
 
@@ -178,6 +179,45 @@ class LossTests(EngineTestCase):
         self.agent.members.append(agent_member("elsewhere", 99))
         self.wait(60)
         assert len(self.agent.bodies("join")) <= 3
+
+    def test_whom_an_agent_has_lost_is_looked_for(self) -> None:
+        """So that they are kept as peers; once the agent knows anybody, nobody is."""
+        self.agent.members = [agent_member("n1", 1), agent_member("n2", 2), agent_member("n3", 3)]
+        self.start()
+        assert self.engine.lost() == []
+        self.agent.members = [agent_member("n1", 1)]
+        self.agent.wire.end()
+        self.wait(POLL_S)
+        assert {member.name: member.status for member in self.engine.lost()} == dict.fromkeys(
+            ["n2", "n3"], Status.FAILED
+        )
+        self.agent.members.append(agent_member("n2", 2))
+        self.wait(POLL_S + 1)
+        assert self.engine.lost() == []
+
+    def test_members_of_the_last_run_count_until_the_agent_is_there(self) -> None:
+        """They can be asked, at once; then the agent knows better."""
+        self.agent.up = False
+        self.engine = self.make(peers=[make_member("n5", "10.0.0.5", http="http:8080"), make_member("n1", "10.9.9.9")])
+        tried: list[bool] = []
+        self.engine.observe_addresses_tried(tried.append)
+        self.engine.startService()
+        assert tried == [False]
+        assert self.statuses() == {"n1": Status.ALIVE, "n5": Status.ALIVE}
+        assert self.engine.last_contact_s() is None
+        self.agent.up = True
+        self.wait(PAUSE_MAX_S + 1)
+        assert set(self.statuses()) == {"n1", "n2", "n3"}
+        assert tried == [False]
+
+    def test_an_agent_that_comes_up_alone_is_asked_to_join_those_of_the_last_run(self) -> None:
+        """After a reboot of the host, say, where nothing else has it join."""
+        self.agent.members = [agent_member("n1", 1)]
+        self.engine = self.make(peers=[make_member("n5", "10.0.0.5", http="http:8080")])
+        self.start()
+        assert [member.name for member in self.engine.lost()] == ["n5"]
+        self.wait(REJOIN_AFTER_S + 2 * POLL_S)
+        assert [body.existing for body in self.agent.bodies("join")] == [("10.0.0.5:7946",)]
 
     def test_an_agent_whose_others_have_left_is_not_asked_to_join(self) -> None:
         """They have gone on purpose, perhaps to another cluster; nor one that was always alone."""

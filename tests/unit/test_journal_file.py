@@ -185,7 +185,7 @@ class KeepingTests(Folder):
     def test_peers_and_clocks_are_replaced_whole(self) -> None:
         """The last peers and clocks count, in their order; names need not be UTF-8, Lamport times have 64 bits."""
         journal_file.open_file(self.path)
-        peers = (Peer("b\udcff", "::1", 7946), Peer("a", "127.0.0.1", 1))
+        peers = (Peer("b\udcff", "::1", 7946, "http:8080"), Peer("a", "127.0.0.1", 1))
         clocks = LamportClocks(2**64 - 1, 0, 5)
         write(self.path, [], [Peer("old", "10.0.0.1", 1)], LamportClocks(1, 2, 3))
         write(self.path, [], peers, clocks)
@@ -212,7 +212,16 @@ class MigrationTests(Folder):
             assert journal_file.open_file(self.path).state == state(3)
         with closing(journal_file.connect(self.path)) as connection:
             assert connection.execute("SELECT count(*) FROM more").fetchone() == (0,)
-            assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+            assert connection.execute("PRAGMA user_version").fetchone() == (len(steps),)
+
+    def test_a_file_of_the_first_schema_keeps_its_peers(self) -> None:
+        """Where they serve HTTP is not known."""
+        with mock.patch.object(journal_file, "MIGRATIONS", journal_file.MIGRATIONS[:1]), pytest.raises(JournalError):
+            journal_file.open_file(self.path)  # which made it, and cannot read it by today's columns
+        with closing(journal_file.connect(self.path)) as connection, connection:
+            connection.execute("INSERT INTO peers (name, address, port) VALUES (?, ?, ?)", (b"n2", b"10.0.0.2", 7946))
+            connection.commit()
+        assert journal_file.open_file(self.path).peers == (Peer("n2", "10.0.0.2", 7946),)
 
     def test_a_migration_that_fails_changes_nothing(self) -> None:
         """A step is made whole or not at all; the message names the file."""

@@ -19,6 +19,7 @@ class NotingJournal(NullJournal):
     def __init__(self) -> None:
         self.learnt: list[tuple[int, Source]] = []
         self.peers: list[list[str]] = []
+        self.places: dict[str, str] = {}
         self.clocks: list[LamportClocks] = []
 
     def learn(self, state: State, source: Source) -> None:
@@ -28,6 +29,7 @@ class NotingJournal(NullJournal):
     def save_peers(self, peers: Sequence[Peer]) -> None:
         """See IJournal."""
         self.peers.append([peer.name for peer in peers])
+        self.places = {peer.name: peer.http for peer in peers}
 
     def save_clocks(self, clocks: LamportClocks) -> None:
         """See IJournal."""
@@ -124,6 +126,13 @@ class KeeperTests(SynchronousTestCase):
         self.keeper.stopService()
         Keeper(reactor=self.clock, store=self.store, membership=self.membership, journal=self.journal).stopService()
         assert not self.clock.getDelayedCalls()
+
+    def test_where_peers_served_http_last_is_kept(self) -> None:
+        """Though they tell it no more: a node beside an agent that stops takes its tag away, and comes back."""
+        self.membership.set_members(make_member("n2", http="http:8080"), make_member("n3"))
+        assert self.journal.places == {"n2": "http:8080", "n3": ""}
+        self.membership.set_members(make_member("n2"), make_member("n3", http="-"))
+        assert self.journal.places == {"n2": "http:8080", "n3": "-"}
 
     def test_members_that_leave_while_this_node_does_stay_peers(self) -> None:
         """Once stopped it forgets nobody: a cluster that is stopped at once finds itself again."""

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
 from onevalue.addresses import Placement
-from onevalue.assembly import _peer_targets
+from onevalue.assembly import _peer_targets, remembered
 from onevalue.broadcaster import Broadcaster
 from onevalue.errors import JournalError
 from onevalue.gossip import GossipService
@@ -30,6 +30,7 @@ from onevalue.store import Source
 from onevalue.tap import build_node, exposure, makeService
 from onevalue.web.service import WebService
 from onevalue.wire.envelope import Envelope
+from tests.fakes import make_member
 from tests.unit.test_journal import Steps
 from twisted.plugins.onevalue_plugin import onevalue as plugin
 
@@ -251,6 +252,14 @@ class WiringTests(SynchronousTestCase):
         config = configured("--no-journal", "--join=127.0.0.2,[::1]:7946", host="127.0.0.1")
         peers = [Peer("n2", "127.0.0.2", 7946), Peer("n3", "::1", 7946), Peer("n4", "127.0.0.2", 7947)]
         assert _peer_targets(config, peers) == {"n4/127.0.0.2:7947": ("127.0.0.2", 7947)}
+
+    def test_peers_of_the_last_run_are_members_that_may_be_asked(self) -> None:
+        """Where they have told how; an address that somebody has spoilt is left out."""
+        peers = [Peer("n2", "127.0.0.2", 1, "http:80"), Peer("n3", "::1", 2), Peer("n4", "nowhere", 3, "http:80")]
+        assert remembered(peers) == [
+            make_member("n2", "127.0.0.2", http="http:80", port=1),
+            make_member("n3", "::1", http="-", port=2),
+        ]
 
     def test_what_is_open_is_said(self) -> None:
         """Gossip and HTTP each for itself."""
