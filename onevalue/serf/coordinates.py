@@ -9,8 +9,10 @@ the check at the end.
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from operator import mul, sub
+from functools import reduce
+from operator import add, mul, sub
 from typing import Final
 
 from onevalue.swim.members import MEMBERS_MAX
@@ -137,7 +139,7 @@ class CoordinateClient:
     def _adjust(self, me: Coordinate, other: Coordinate, rtt_s: float) -> Coordinate:
         """With half the mean of what the latest estimates lacked."""
         self._samples_s.append(rtt_s - _raw_s(me, other))
-        return replace(me, adjustment=sum(self._samples_s) / (2 * ADJUSTMENT_SAMPLES))
+        return replace(me, adjustment=_total(self._samples_s) / (2 * ADJUSTMENT_SAMPLES))
 
     def _attract(self, me: Coordinate) -> Coordinate:
         """Pulled to the origin, the harder the farther off it is."""
@@ -176,8 +178,13 @@ def _along(start: Vector, unit: Vector, length: float) -> Vector:
     return tuple(part + step * length for part, step in zip(start, unit, strict=True))
 
 
+def _total(numbers: Iterable[float]) -> float:
+    """One after the other, as Go adds: from Python 3.12 on `sum` makes up for what rounding loses."""
+    return reduce(add, numbers, 0.0)
+
+
 def _magnitude(vec: Vector) -> float:
-    return math.sqrt(sum(map(mul, vec, vec)))
+    return math.sqrt(_total(map(mul, vec, vec)))
 
 
 def _is_finite(coordinate: Coordinate) -> bool:
