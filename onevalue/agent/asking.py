@@ -36,7 +36,13 @@ class _Query:
         self._times: list[float] = []
 
     def record(self, record: rpc.QueryRecord) -> None:
-        """A member has said something, or nobody will any more."""
+        """A member has said something, or nobody will any more.
+
+        An agent that is late to notice that the time is up tells until then of acks and answers of nobody, hundreds of
+        them: its channels are closed already, and closed ones always yield something (ipc_query_response_stream.go).
+        """
+        if record.kind != rpc.DONE and not record.sender:
+            return
         if record.kind == rpc.ACK:
             self._acks.append(record.sender)
         elif record.kind == rpc.RESPONSE:

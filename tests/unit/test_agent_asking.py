@@ -95,6 +95,14 @@ class AskingTests(EngineTestCase):
         result = self.successResultOf(asked)
         assert (result.acks, result.answers) == (("n2",), (("n2", b"5 days"),))
 
+    def test_what_nobody_said_does_not_count(self) -> None:
+        """An agent tells of such acks and answers, now and then, between the end of the time and `done`."""
+        asked = self.engine.query(QueryRequest("uptime", ack=True))
+        self.turn()
+        self.say(("n2", b"", rpc.ACK), *[("", b"", rpc.ACK), ("", b"", rpc.RESPONSE)] * 100, ("", b"", rpc.DONE))
+        result = self.successResultOf(asked)
+        assert (result.acks, result.answers) == (("n2",), ())
+
     def say(self, *records: tuple[str, bytes, str]) -> None:
         """What members said to the query."""
         for sender, payload, kind in records:
