@@ -15,7 +15,7 @@ from importlib import import_module
 
 from onevalue import __version__
 from onevalue.commands.tables import json_text
-from onevalue.commands.verb import EXITS, CommandError, Exit, UsageError, Verb, status_of
+from onevalue.commands.verb import EXITS, CommandError, Exit, UsageError, Verb, hint_of, status_of
 from onevalue.errors import ClientError, ConfigError, RemoteProtocolError
 
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -87,7 +87,7 @@ def _run(verb: Verb, options: argparse.Namespace) -> int:
     except ClientError as error:
         if options.json and error.document:
             sys.stdout.write(json_text(error.document) + "\n")
-        return _say(error, status_of(error))
+        return _say(f"{error}{hint_of(error)}", status_of(error))
     except (CommandError, RemoteProtocolError) as error:
         return _say(error, Exit.ERROR)
 

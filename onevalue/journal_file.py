@@ -137,6 +137,11 @@ def reason(error: BaseException | None) -> str:
     return f"{text} ({name})" if name else text
 
 
+def unusable(folder: Path, error: OSError) -> str:
+    """That this data folder cannot be used, why, and what to do."""
+    return f"{folder}: the data folder cannot be used: {reason(error)}. {_USABLE}"
+
+
 def lock_folder(folder: Path) -> int:
     """The folder exists and is this process's alone, until the file descriptor that is returned is closed.
 
@@ -149,7 +154,7 @@ def lock_folder(folder: Path) -> int:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, FILE_MODE)
     except OSError as error:
-        raise JournalError(f"{folder}: the data folder cannot be used: {reason(error)}. {_USABLE}") from error
+        raise JournalError(unusable(folder, error)) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from onevalue.errors import LocalProtocolError
-from onevalue.journal_file import FILE_MODE, FOLDER_MODE
+from onevalue.errors import ConfigError, LocalProtocolError
+from onevalue.journal_file import FILE_MODE, FOLDER_MODE, unusable
 from onevalue.secretfile import SecretFile, named, read_secrets
 from onevalue.wire.key_text import decode_key, encode_key, fingerprint
 from onevalue.wire.keyring import KEY_SIZES, KEYS_MAX
@@ -46,8 +46,15 @@ class KeyringFile:
         """The keys that were saved last, the primary first; None if none ever were.
 
         Raises:
-            ConfigError: as `key_file`; the message says that it is the kept keyring.
+            ConfigError: as `key_file`; the message says that it is the kept keyring. Or its folder cannot be used; then
+                it names the folder.
         """
+        try:
+            self._path.lstat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:  # of the way to it: whether it is there, nobody can tell
+            raise ConfigError(unusable(self._path.parent, error)) from None
         alternative = ", or move it away: the node then starts with --key-file"
         with named(f"{self._path}: the kept keyring", alternative), suppress(FileNotFoundError):
             return _keys(read_secrets(self._path, "keys", KEY_FILE_SIZE_MAX))

@@ -3,6 +3,7 @@
 It must not know what the parts do; `tap` builds them.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,16 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+REMEDIES = {
+    errno.EADDRINUSE: (
+        "Another program has it, a node or a Serf agent perhaps (`ss -lntup` tells): end that one, or give this node"
+        " another address or port"
+    ),
+    errno.EADDRNOTAVAIL: "This host does not have this address: correct it, or wait until the network is up",
+    errno.EACCES: "A port below 1024 wants root, or a socket of systemd (docs/systemd.md)",
+}
+"""What to do when the system refuses to listen, by the number of its error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +121,11 @@ class Node(MultiService):
 
 
 def _why_not(error: CannotListenError | OSError) -> str:
-    """Why the node cannot start, in one clause."""
+    """Why the node cannot start, in one line, and what to do."""
     if isinstance(error, OSError):  # what an endpoint that is no TCP port stumbles over
         return f"cannot listen: {error.strerror or error}"
+    remedy = REMEDIES.get(getattr(error.socketError, "errno", 0))
+    why = f"{error.socketError}. {remedy}" if remedy else f"{error.socketError}"
     if isinstance(error.port, int):
-        return f"cannot listen on {error.interface or 'all interfaces'} port {error.port}: {error.socketError}"
-    return f"cannot listen on {os.fsdecode(error.port)}: {error.socketError}"
+        return f"cannot listen on {error.interface or 'all interfaces'} port {error.port}: {why}"
+    return f"cannot listen on {os.fsdecode(error.port)}: {why}"

@@ -138,6 +138,7 @@ class Options(usage.Options):
         self["join"] = []
         self["tag"] = []
         self["setting"] = []
+        self._refused = False
 
     def opt_join(self, addresses: str) -> None:
         """HOST[:PORT] of a member to join, a comma list, or repeated; dialled for ever. Also CLUSTER_ADDR."""
@@ -176,7 +177,14 @@ class Options(usage.Options):
         except ConfigError as error:
             option, colon, what = str(error).partition(":")
             variable = self._variables.get(option.removeprefix("--"))
+            self._refused = True
             raise usage.UsageError(f"{option}{f' (from {variable})' if variable else ''}{colon}{what}") from None
+
+    def getUsage(self, width: int | None = None) -> str:
+        """The help; but short when a value is refused, or its 70 lines would hide why, at each start that is tried."""
+        if self._refused:
+            return "`twistd onevalue --help` tells all options.\n"
+        return super().getUsage(width)
 
     def _config(self) -> NodeConfig:
         key_file = self._key_file()

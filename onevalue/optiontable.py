@@ -18,8 +18,8 @@ PARAMETERS: list[list[str | None]] = [
         None,
         "gossip: this node is a member itself; agent: a Serf agent of this host is. [default: gossip]",
     ],
-    ["agent", None, None, "HOST[:PORT] of that agent's RPC. [default: 127.0.0.1:7373]"],
-    ["agent-auth-file", None, None, "File with the agent's RPC key (rpc_auth). [default: it has none]"],
+    ["agent", None, None, "HOST[:PORT] of the RPC of the Serf agent. [default: 127.0.0.1:7373]"],
+    ["agent-auth-file", None, None, "File with the RPC key of the Serf agent (rpc_auth). [default: it has none]"],
     ["name", None, None, "Name of this node, unique in the cluster. [default: host name, and port if not 7946]"],
     [
         "initial",

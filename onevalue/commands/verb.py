@@ -67,6 +67,11 @@ class Verb:
     run: Callable[[argparse.Namespace, TextIO, TextIO], int]
 
 
+def hint_of(error: ClientError) -> str:
+    """What to do at the command line about a refusal, beside what the node says; nothing where it says all."""
+    return " (here: ONEVALUE_TOKEN or --token-file)" if error.status == 401 else ""
+
+
 def status_of(error: ClientError) -> Exit:
     """The status with which this error ends the command."""
     match error:

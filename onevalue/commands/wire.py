@@ -20,6 +20,8 @@ from onevalue.replies import ANSWER_SIZE_MAX, Answer
 CHUNK_SIZE = 65536
 PORTS = {"http": 80, "https": 443}
 CUT_OFF = "the connection was closed in the middle of the answer"
+UNKNOWN_AUTHORITY = (18, 19, 20, 21)
+"""OpenSSL's codes (X509_V_ERR_...) of a certificate whose authority is not among those that are trusted."""
 
 Link = Any  # socket.socket or ssl.SSLSocket; ssl is loaded only when it is wanted
 
@@ -146,6 +148,9 @@ def reason_of(error: Exception) -> str:
             return "the connection was closed before an answer"
         case BadStatusLine():
             return f"what came is no HTTP: {error}"
+    if problem := getattr(error, "verify_message", None):  # an ssl.SSLCertVerificationError; ssl may not be loaded
+        remedy = ". Name its authority with --ca-file" if getattr(error, "verify_code", 0) in UNKNOWN_AUTHORITY else ""
+        return f"its certificate is not trusted: {problem}{remedy}"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text or type(error).__name__
 

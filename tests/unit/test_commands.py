@@ -114,6 +114,12 @@ class WhereTests(CommandTestCase):
         self.usage("get")
         assert token_in("bare\nwrite w", writes=True) == "bare"
 
+    def test_who_has_no_token_is_told_where_the_command_takes_one_from(self) -> None:
+        """The node speaks of headers, which nobody types here."""
+        self.script["GET /v1/value"] = [answer(401, {"detail": "this needs a token"})]
+        told = "onevalue: 401 this needs a token (here: ONEVALUE_TOKEN or --token-file)\n"
+        assert self.run_("get") == (1, "", told)
+
     def test_certificates_to_trust_are_looked_at_before(self) -> None:
         """A file without any is named; that of the environment counts where TLS is spoken."""
         self.script = {"GET /v1/value": [NotSent("refused")]}

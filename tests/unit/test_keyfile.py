@@ -252,9 +252,20 @@ class AccessTests(Folder):
         self.folder.chmod(0o755)
         with as_nobody():
             self.assert_refused("cannot be read: Permission denied.", "the user who runs onevalue may read")
-        self.path /= "keys"
-        self.ring = KeyringFile(self.path)
-        self.assert_refused("cannot be read: Not a directory.")
+        with pytest.raises(ConfigError, match=r"cannot be read: Not a directory\."):
+            key_file(self.path / "keys").read()
+
+    def test_a_data_folder_that_cannot_be_used_is_named_and_no_keyring_in_it(self) -> None:
+        """It is a file, or of another user: nobody can tell whether there is a keyring."""
+        self.put("")
+        with pytest.raises(ConfigError, match=f"^{self.path}: the data folder cannot be used: Not"):
+            KeyringFile(self.path / "keyring.json").load()
+        self.folder.chmod(0o700)
+        with (
+            as_nobody(),
+            pytest.raises(ConfigError, match=f"^{self.folder}: the data folder cannot be used: Permission denied"),
+        ):
+            self.ring.load()
 
     def test_nothing_stays_open(self) -> None:
         """Neither after saving nor after reading, nor after refusing."""

@@ -1,5 +1,6 @@
 """The node as a whole: a port that is taken is one clear line, and stopping ends whatever one part does."""
 
+import os
 import re
 from typing import Any
 
@@ -76,6 +77,13 @@ class NodeTests(SynchronousTestCase):
             with pytest.raises(SystemExit, match=re.escape(words)) as ended:
                 Node(self.clock, [Part("a", self.notes, fault)], []).startService()
             assert "b'" not in str(ended.value)
+
+    def test_who_cannot_listen_is_told_what_to_do(self) -> None:
+        """A port that is taken, an address of another host, a port that is root's."""
+        for number, words in [(98, "ss -lntup"), (99, "does not have this address"), (13, "wants root")]:
+            fault = CannotListenError("10.0.0.1", 80, OSError(number, os.strerror(number)))
+            with pytest.raises(SystemExit, match=re.escape(words)):
+                Node(self.clock, [Part("a", self.notes, fault)], []).startService()
 
     def test_each_step_waits_for_the_one_before(self) -> None:
         """Until its Deferred has fired."""

@@ -257,6 +257,14 @@ class WrongTests(SynchronousTestCase):
                 parse(*extra, f"--{option}={text}")
             assert str(error.value).startswith(f"--{option}: "), (option, text)
 
+    def test_and_is_not_hidden_by_the_help(self) -> None:
+        """What is printed above the error is short; the help as it is asked for is not."""
+        options = Options({"HOME": "/home/x"})
+        assert "--advertise" in options.getUsage()
+        with pytest.raises(usage.UsageError):
+            options.parseOptions(["--initial=forty-two"])  # type: ignore[no-untyped-call]  # Twisted's has no types
+        assert options.getUsage() == "`twistd onevalue --help` tells all options.\n"
+
     def test_and_its_variable(self) -> None:
         """If that is where it came from."""
         for option, text in WRONG:
