@@ -233,7 +233,7 @@ async def test_why_a_value_could_not_be_fetched_is_said_in_each_step(house: Hous
 
 @ensure_deferred
 async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: Browser) -> None:
-    """Stopped, it is disconnected at once, halted, soon; the page is dim, nothing can be changed, and it comes back."""
+    """Stopped, it is disconnected at once, halted, soon; what is old can be read, not changed, and it comes back."""
     node = await house.node("n1").start()
     browser.open(node.url)
     await browser.says("badge-text", "Live")
@@ -242,6 +242,7 @@ async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: 
     await browser.says("notices", "as it was")
     assert not browser.usable("edit")
     assert "Disconnected" in browser.driver.title
+    assert violations(browser) == []
     await node.start()
     await browser.says("badge-text", "Live", 15)
     assert browser.text("notices") == ""
@@ -250,6 +251,20 @@ async def test_a_node_that_is_not_heard_is_said_to_be_so(house: House, browser: 
     await browser.says("badge-text", "Disconnected", DISCONNECTED_WITHIN_S)
     node.process.signal("CONT")
     await browser.says("badge-text", "Live", 15)
+    assert browser.complaints() == []
+
+
+@ensure_deferred
+async def test_a_node_that_learns_does_not_call_itself_the_whole_cluster(house: House, browser: Browser) -> None:
+    """What the others hold is not known, so its value is not called the one that all hold."""
+    nobody = house.node("n2")
+    node = await house.node("n1", options=["--join", nobody.host, "--join-timeout", "600"]).start(ready=False)
+    browser.open(node.url)
+    await browser.says("notices", "Learning.")
+    await browser.says("members-summary", "No other member is known yet")
+    await browser.says("value-held", "what others hold is not known yet")
+    await nobody.start(ready=False)
+    await browser.says("value-held", "Held by all 2 nodes", 30)
     assert browser.complaints() == []
 
 
@@ -282,6 +297,8 @@ async def test_a_token_is_asked_for(house: House, browser: Browser) -> None:
     browser.open(node.url)
     await browser.says("gate-heading", "asks for a token")
     assert browser.focused() == "gate-token"
+    assert not browser.shown("for-programs")  # a link sends no token
+    assert violations(browser) == []
     browser.press("wrong-token-of-tests", Keys.ENTER)
     await browser.says("gate-why", "does not know")
     browser.tab_to("gate-token")

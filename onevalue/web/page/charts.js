@@ -64,7 +64,7 @@ function base(palette, x, y) {
   return {
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, 18, 0, 0], // the last time of the axis stands half beyond it
     axes: [
       axis(palette, {
         values: (_, splits, __, ___, step) => splits.map((at) => hour(at, step)),

@@ -22,7 +22,8 @@ export class Gate {
 
   render(model, parts) {
     show(this.forget, this.token.text !== "");
-    show(byId("for-programs"), this.token.text === ""); // a link sends no token
+    const open = this.token.text === "" && model.connection.word !== "denied";
+    show(byId("for-programs"), open); // a link sends no token
     if (!parts.has("connection")) return;
     const denied = model.connection.word === "denied";
     const opens = denied && this.form.hidden;
@@ -30,7 +31,7 @@ export class Gate {
     if (denied)
       setText(
         byId("gate-why"),
-        refused ? "It does not know the one that was sent." : "One of its token file will do.",
+        refused ? "It does not know the token that was sent." : "Any token of its token file will do.",
       );
     document.body.classList.toggle("empty", denied && model.node === null);
     if (model.connection.word !== "connecting") show(this.form, denied);

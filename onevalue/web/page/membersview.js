@@ -7,6 +7,7 @@ import { HOLDS, STATUSES, holdingOf, icon, statusOf } from "./mark.js";
 import { Picture } from "./picture.js";
 
 const ROWS_FIRST = 12;
+const byName = new Intl.Collator("en", { numeric: true }).compare; // n2 before n10
 const rank = (member) => STATUSES[statusOf(member)]?.rank ?? 9;
 const HOLDING_RANKS = { no: 0, unknown: 1, yes: 2, none: 3 };
 const COLUMNS = [
@@ -53,9 +54,10 @@ export class MembersView {
   }
 
   render(model, parts) {
-    if (!parts.has("members") || model.members === null) return;
-    this.told = model.members;
-    const summary = summed(this.told);
+    const learning = model.node?.learning ?? false;
+    if (model.members === null || !(parts.has("members") || learning !== this.learning)) return;
+    [this.told, this.learning] = [model.members, learning];
+    const summary = learning && this.told.count === 1 ? "No other member is known yet." : summed(this.told);
     setText(byId("members-summary"), summary);
     this.picture.render(this.told.members, this.told.me, this.told.holding, `The members: ${summary}`);
     setText(byId("members-note"), noted(this.told));
@@ -84,9 +86,9 @@ export class MembersView {
 
   sorted() {
     const { by } = COLUMNS[this.sortedBy];
-    const order = (a, b) => (by(a) < by(b) ? -1 : by(a) > by(b) ? 1 : 0);
+    const order = (a, b) => (typeof a === "string" ? byName(a, b) : a < b ? -1 : a > b ? 1 : 0);
     const sign = this.downwards ? -1 : 1;
-    return [...this.told.members].sort((a, b) => sign * order(a, b) || (a.name < b.name ? -1 : 1));
+    return [...this.told.members].sort((a, b) => sign * order(by(a), by(b)) || byName(a.name, b.name));
   }
 
   /** The row of a member, the same as before, as it should be now. */

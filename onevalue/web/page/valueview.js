@@ -20,7 +20,8 @@ export class ValueView {
   render(model, parts) {
     if (parts.has("state") && model.state !== null) this.state(model.state);
     if (model.state !== null && model.node !== null) this.when(model.state, model.now);
-    if (parts.has("members") && model.members !== null) this.held(model.members);
+    if ((parts.has("members") || parts.has("node")) && model.members !== null)
+      this.held(model.members, model.node?.learning ?? false);
     if (parts.has("connection") || parts.has("node") || parts.has("state")) this.editable(model);
   }
 
@@ -53,12 +54,14 @@ export class ValueView {
     setText(byId("fact-time"), told);
   }
 
-  held({ holding, totals, count }) {
+  held({ holding, totals, count }, learning) {
     const { yes, no, unknown } = holding;
     const all = yes + no + unknown;
     const rest = [no > 0 && `${no} not yet`, unknown > 0 && `${unknown} not known`].filter(Boolean).join(", ");
-    byId("value-held").dataset.all = String(yes === all && totals.failed === 0);
-    if (all === 1) setText(byId("value-held"), `Held by this node, the only one${count > 1 ? " that is alive" : ""}`);
+    byId("value-held").dataset.all = String(yes === all && totals.failed === 0 && !learning);
+    if (all === 1 && learning) setText(byId("value-held"), "Held by this node; what others hold is not known yet");
+    else if (all === 1)
+      setText(byId("value-held"), `Held by this node, the only one${count > 1 ? " that is alive" : ""}`);
     else if (yes === all) setText(byId("value-held"), `Held by all ${all} nodes that are alive`);
     else setText(byId("value-held"), `Held by ${yes} of ${counted(all, "node")} that are alive; ${rest}`);
   }
