@@ -109,9 +109,8 @@ class Envelope:
         """Nothing, if this is the label of our cluster. Raises MislabelledError."""
         if label != self.label:
             ours = "another one" if self.label else "none"
-            raise MislabelledError(
-                f"it has the label {label[:32]!r}, and this node {ours}" if label else "it has no label"
-            )
+            theirs = label[:32].decode("utf-8", "replace")
+            raise MislabelledError(f"it has the label {theirs!r}, and this node {ours}" if label else "it has no label")
 
     def check_stream(self, first: int) -> None:
         """Nothing, if a stream whose message, behind the label, begins with this byte is admitted.

@@ -1,6 +1,7 @@
 """The envelope around packets and streams: whose opens, and what is refused."""
 
 import os
+import re
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
@@ -87,6 +88,12 @@ class PacketTests(SynchronousTestCase):
         assert changing.keyring is not None
         changing.keyring = changing.keyring.installed(NEW).used(NEW)
         assert envelope(NEW).open_packet(changing.seal_packet(b"value")) == b"value"
+
+    def test_a_foreign_label_is_told_as_the_option_has_it(self) -> None:
+        """And so that no line of a log is broken by it."""
+        for label, words in ((b"blue", "it has the label 'blue', and this node none"), (b"\n\xff", r"label '\n�'")):
+            with pytest.raises(MislabelledError, match=re.escape(words)):
+                envelope().check_label(label)
 
     def test_a_label_has_a_bound(self) -> None:
         """It must be told in one byte."""
