@@ -64,6 +64,7 @@ class NodeCollector(Collector):
         yield from _packets(figures)
         yield from _events(context, figures)
         yield from _journal(context)
+        yield from _value_file(context)
         yield from _reactor(context.lag())
         yield from _http(self._sources.traffic, self._sources.served)
         if context.rpc is not None:
@@ -182,6 +183,12 @@ def _journal(context: Context) -> Iterator[Metric]:
     yield CounterMetricFamily("onevalue_journal_failures", "Transactions that failed.", _number(status["failures"]))
     times = context.journal.commit_times
     yield _histogram("onevalue_journal_commit_seconds", "How long transactions took that went well.", times)
+
+
+def _value_file(context: Context) -> Iterator[Metric]:
+    if context.value_file is not None:
+        healthy = context.value_file()["healthy"] is True
+        yield _gauge("onevalue_value_file_healthy", "1: the file of --value-file could be written.", healthy)
 
 
 def _reactor(lag: LagFigures) -> Iterator[Metric]:

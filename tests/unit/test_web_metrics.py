@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -57,11 +58,11 @@ def of(samples: Samples, sample: str, /, **labels: str) -> float | None:
 
 
 def full_node() -> WebNode:
-    """A node with a journal, members, and an engine that has measured all that there is."""
+    """A node with a journal, a value file, members, and an engine that has measured all that there is."""
     serf = make_serf(1, swim_settings=replace(LAN, probe_interval_s=1.0))
     serf.start(0.0)
     hear_alive(serf, "n2", 2)
-    node = WebNode(SqliteLike(), rpc=rpc_figures)
+    node = WebNode(SqliteLike(), rpc=rpc_figures, value_file=lambda: {"healthy": True})
     node.membership.engine_figures = figures_of(serf)
     node.membership.set_members(make_member("n1"), make_member("n2", suspect=True))
     node.membership.contact_s = 0.25
@@ -188,6 +189,13 @@ class MetricsTests(SynchronousTestCase):
         assert (of(samples, "onevalue_rpc_clients"), of(samples, "onevalue_rpc_clients_max")) == (1, 32)
         assert of(samples, "onevalue_rpc_requests_total", command="members") == 2
         assert of(samples, "onevalue_rpc_events_total", event="refused") == 1
+
+    def test_the_value_file_is_there_if_there_is_one(self) -> None:
+        """Whether it could be written: who reads it sees an old value otherwise."""
+        assert of(scrape(WebNode()), "onevalue_value_file_healthy") is None
+        for healthy in (True, False):
+            node = WebNode(value_file=partial(dict, healthy=healthy))
+            assert of(scrape(node), "onevalue_value_file_healthy") == healthy
 
     def test_answers_count_by_route_and_status(self) -> None:
         """By the rule of the route, so that no path of a stranger makes a series of its own; nor does a method."""
