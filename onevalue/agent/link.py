@@ -17,7 +17,10 @@ from onevalue.agent.connection import AWAY, AgentConnection
 from onevalue.errors import AwayError, BusyError, OneValueError
 from onevalue.streams import Reactor
 from onevalue.wire import rpc_messages as rpc
+from onevalue.wire.rpc_messages import ErrorText
 from onevalue.worker import Worker
+
+KEY_REMEDY: Final = ": put the agent's rpc_auth into the file of --agent-auth-file"
 
 CONNECT_TIME_MAX_S: Final = 5.0
 """An agent of this host answers at once, if it is there."""
@@ -167,7 +170,8 @@ class AgentLink:
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, OneValueError):
-            return str(error).removeprefix(AWAY)
+            why = str(error).removeprefix(AWAY)
+            return f"{why}{KEY_REMEDY}" if why in {ErrorText.AUTHENTICATION_REQUIRED, ErrorText.INVALID_TOKEN} else why
         self.log.failure("the link to the agent failed, and goes on")
         return f"this node stumbled over it: {error!r}"
 

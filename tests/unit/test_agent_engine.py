@@ -120,7 +120,7 @@ class MeetingTests(EngineTestCase):
         self.engine = self.make(auth_file=self.file("wrong"))
         self.engine.startService()
         self.turn()
-        assert rpc.ErrorText.INVALID_TOKEN in str(self.engine.trouble())
+        assert f"{rpc.ErrorText.INVALID_TOKEN}: put the agent's rpc_auth into" in str(self.engine.trouble())
         self.file("\n")
         self.wait(PAUSE_MAX_S)
         assert "has no key in its first line" in str(self.engine.trouble())
@@ -133,7 +133,7 @@ class MeetingTests(EngineTestCase):
         self.agent.auth_key = "secret"
         self.engine.startService()
         self.turn()
-        assert rpc.ErrorText.AUTHENTICATION_REQUIRED in str(self.engine.trouble())
+        assert f"{rpc.ErrorText.AUTHENTICATION_REQUIRED}: put the agent's rpc_auth into" in str(self.engine.trouble())
 
     def test_the_agent_of_another_host_is_refused(self) -> None:
         """This node would show itself under a name that others know for another; it says what to do."""
