@@ -21,7 +21,11 @@ from onevalue.engine_status import figures_of
 from onevalue.histogram import Histogram
 from onevalue.measured import RpcFigures
 from onevalue.membership import EngineFigures, Status
+from onevalue.serf.healing import COUNTER_NAMES as HEALING_COUNTERS
+from onevalue.serf.intake import COUNTER_NAMES as SERF_COUNTERS
+from onevalue.spread.core import COUNTERS as SPREAD_COUNTERS
 from onevalue.store import Source, State
+from onevalue.swim.counters import COUNTER_NAMES as SWIM_COUNTERS
 from onevalue.types import Generation
 from onevalue.web.exposition import OwnProcess
 from tests.fakes import make_member
@@ -257,6 +261,13 @@ class DistTests(SynchronousTestCase):
         chapter = PROTOCOL.read_text().partition("### 6.11 Metrics")[2].partition("\n## ")[0]
         shown = {re.sub("_(bucket|sum|count)$", "", name) for name in self.names if name.startswith("onevalue_")}
         assert set(re.findall(r"`(onevalue_\w+)`", chapter)) == shown
+
+    def test_the_documentation_says_what_each_counter_counts(self) -> None:
+        """And lists none that is not there."""
+        chapter = PROTOCOL.read_text().partition("### 6.11 Metrics")[2].partition("\n### ")[0]
+        listed = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]*) \|[^|]*\|$", chapter, re.MULTILINE)))
+        counted = {*SWIM_COUNTERS, *SERF_COUNTERS, *HEALING_COUNTERS, *SPREAD_COUNTERS, "agent_connections"}
+        assert sorted(listed) == sorted(counted)
 
     def test_the_dashboard_asks_only_for_what_there_is(self) -> None:
         """In each of its queries."""
