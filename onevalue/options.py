@@ -33,7 +33,7 @@ from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
 from onevalue.keyfile import KeyFile, key_file
-from onevalue.optiontable import FLAGS, PARAMETERS
+from onevalue.optiontable import FLAGS, PARAMETERS, variable_of, without_meaning
 from onevalue.rpcoptions import RpcAccess, read_rpc_access
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
@@ -47,7 +47,6 @@ CLUSTER_SIZE_MAX = 100_000
 LONGEST_HTTP_TAG = "https:65535"
 _T = TypeVar("_T")
 
-ENVIRONMENT_PREFIX = "ONEVALUE_"
 DEFAULTS = {
     "initial": "42",
     "members-to-notify": "2",
@@ -91,6 +90,7 @@ class NodeConfig:
         agent: the Serf agent that is the member; None: this node is.
         access: who may call this node over HTTP, and whom it believes.
         rpc: where Serf's tools may reach it; None: nowhere.
+        ignored: variables of the environment that look like options and are none.
     """
 
     name: str
@@ -118,6 +118,7 @@ class NodeConfig:
     key_file: KeyFile | None = None
     agent: AgentPlace | None = None
     rpc: RpcAccess | None = None
+    ignored: tuple[str, ...] = ()
 
 
 class Options(usage.Options):
@@ -225,6 +226,7 @@ class Options(usage.Options):
             access=read_http_access(self._text, self._credentials),
             agent=agent,
             rpc=read_rpc_access(self._text, self._credentials),
+            ignored=without_meaning(self._environ),
         )
 
     @property
@@ -297,7 +299,7 @@ class Options(usage.Options):
         return given if given is not None else self._from_environment(name) or DEFAULTS.get(name)
 
     def _from_environment(self, name: str) -> str | None:
-        variables = [ENVIRONMENT_PREFIX + name.replace("-", "_").upper()]
+        variables = [variable_of(name)]
         if name in ORIGINAL_VARIABLES:
             variables.append(ORIGINAL_VARIABLES[name])
         for variable in variables:

@@ -3,6 +3,10 @@
 It must not know what they mean: `options` reads them.
 """
 
+from collections.abc import Iterable
+
+ENVIRONMENT_PREFIX = "ONEVALUE_"
+
 PARAMETERS: list[list[str | None]] = [
     ["http", None, None, "Where to serve HTTP: a strports description. [default: tcp:8080 where gossip is bound]"],
     ["bind", None, None, "HOST[:PORT] where gossip listens, UDP and TCP. [default: see --advertise; port 7946]"],
@@ -96,3 +100,21 @@ PARAMETERS: list[list[str | None]] = [
 FLAGS: list[list[str | None]] = [
     ["no-journal", None, "Keep nothing on disk: for throw-away nodes. Wins over --data-dir."]
 ]
+
+REPEATED = ("join", "tag", "setting")
+"""Options that are collected."""
+
+OF_THE_COMMAND = ("url", "token")
+"""What `onevalue` takes from the environment, and a node does not."""
+
+
+def variable_of(option: str) -> str:
+    """The name of an option in the environment."""
+    return ENVIRONMENT_PREFIX + option.replace("-", "_").upper()
+
+
+def without_meaning(variables: Iterable[str]) -> tuple[str, ...]:
+    """Those that look like options and are none, as a slip of the pen makes them; sorted."""
+    options = [*(str(name) for name, *_ in (*PARAMETERS, *FLAGS)), *REPEATED, *OF_THE_COMMAND]
+    known = {variable_of(option) for option in options}
+    return tuple(sorted(each for each in variables if each.startswith(ENVIRONMENT_PREFIX) and each not in known))

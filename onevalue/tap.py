@@ -116,6 +116,8 @@ def build_node(config: NodeConfig, reactor: Reactor, manager: Manager | None = N
         return [*exposure(config.placement, config.http_at, envelope, access.tokens), *of_rpc, *engine.exposure()]
 
     _warn(exposed())
+    if config.ignored:
+        _warn([f"in the environment, and no option, so it counts for nothing: {', '.join(config.ignored)}"])
     expects_others = bool(targets) and config.agent is None  # an agent may well be alone
     parts = assemble(config, world, engine, expects_others=expects_others, somebody_to_ask=bool(targets))
     value_file = (

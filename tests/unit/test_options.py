@@ -257,6 +257,13 @@ class WrongTests(SynchronousTestCase):
                 parse(*extra, f"--{option}={text}")
             assert str(error.value).startswith(f"--{option}: "), (option, text)
 
+    def test_a_variable_that_is_no_option_is_kept_to_be_told(self) -> None:
+        """A slip of the pen in a file of settings; not what the command `onevalue` takes, nor what is not ours."""
+        config = parse(
+            ONEVALUE_JOIM="10.0.0.1", ONEVALUE_NAME="n", ONEVALUE_TAG="a=b", ONEVALUE_URL="http://h", PATH="/"
+        )
+        assert config.ignored == ("ONEVALUE_JOIM",)
+
     def test_and_is_not_hidden_by_the_help(self) -> None:
         """What is printed above the error is short; the help as it is asked for is not."""
         options = Options({"HOME": "/home/x"})

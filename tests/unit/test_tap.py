@@ -4,6 +4,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.application.service import IService, IServiceMaker
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
@@ -123,6 +125,14 @@ class WholeNodeTests(WholeNodeTestCase):
         yield second.stopService()
         yield self.until(lambda: seen(Status.LEFT), "the second has left")
         yield first.stopService()
+
+    def test_variables_that_mean_nothing_are_told(self) -> None:
+        """In one line, since a container may have many of somebody else's."""
+        config = replace(configured("--no-journal", host="127.0.0.1"), ignored=("ONEVALUE_JOIM", "ONEVALUE_PORT"))
+        with capturedLogs() as events:
+            build_node(config, reactor)
+        [told] = [text for event in events if "environment" in (text := str(formatEvent(event)))]
+        assert told.endswith("counts for nothing: ONEVALUE_JOIM, ONEVALUE_PORT")
 
     def test_two_nodes_meet_and_part_by_ipv4(self) -> "Deferred[Any]":
         """And leave nothing behind."""
