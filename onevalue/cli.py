@@ -87,7 +87,8 @@ def _run(verb: Verb, options: argparse.Namespace) -> int:
     except ClientError as error:
         if options.json and error.document:
             sys.stdout.write(json_text(error.document) + "\n")
-        return _say(f"{error}{hint_of(error)}", status_of(error))
+        told_where = bool(options.url or os.environ.get("ONEVALUE_URL"))
+        return _say(f"{error}{hint_of(error, told_where=told_where)}", status_of(error))
     except (CommandError, RemoteProtocolError) as error:
         return _say(error, Exit.ERROR)
 

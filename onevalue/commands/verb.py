@@ -15,6 +15,7 @@ from onevalue.errors import (
     OutcomeOpenError,
     OvertakenError,
     UnconfirmedError,
+    UnreachableError,
 )
 
 
@@ -67,9 +68,16 @@ class Verb:
     run: Callable[[argparse.Namespace, TextIO, TextIO], int]
 
 
-def hint_of(error: ClientError) -> str:
-    """What to do at the command line about a refusal, beside what the node says; nothing where it says all."""
-    return " (here: ONEVALUE_TOKEN or --token-file)" if error.status == 401 else ""
+def hint_of(error: ClientError, *, told_where: bool) -> str:
+    """What to do at the command line, beside what the error says; nothing where it says all.
+
+    `told_where`: somebody has said which node to ask.
+    """
+    if error.status == 401:
+        return " (here: ONEVALUE_TOKEN or --token-file)"
+    if isinstance(error, UnreachableError) and not told_where:
+        return " (--url or ONEVALUE_URL names another node)"
+    return ""
 
 
 def status_of(error: ClientError) -> Exit:

@@ -120,6 +120,12 @@ class WhereTests(CommandTestCase):
         told = "onevalue: 401 this needs a token (here: ONEVALUE_TOKEN or --token-file)\n"
         assert self.run_("get") == (1, "", told)
 
+    def test_who_has_named_no_node_is_told_how_to(self) -> None:
+        """Where none is at the address that is asked then."""
+        for arguments, hint in ((), " (--url or ONEVALUE_URL names another node)"), (("--url", URL), ""):
+            self.script["GET /v1/value"] = [NotSent("Connection refused")]
+            assert self.run_("get", *arguments) == (1, "", f"onevalue: {URL}: Connection refused{hint}\n")
+
     def test_certificates_to_trust_are_looked_at_before(self) -> None:
         """A file without any is named; that of the environment counts where TLS is spoken."""
         self.script = {"GET /v1/value": [NotSent("refused")]}
