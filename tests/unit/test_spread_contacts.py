@@ -90,6 +90,12 @@ class PickTests(SynchronousTestCase):
         node.fail("c")
         assert node.round() == ["c"]
 
+    def test_a_round_asks_others_than_those_that_are_being_asked(self) -> None:
+        """As many as ever, while there are so many."""
+        node = settled(*[(name, "http:1") for name in "bcdef"])
+        asked = [*node.round(), *node.round()]
+        assert len(asked) == len(dict.fromkeys(asked)) == 2 * SETTINGS.members_to_notify
+
     def test_an_exchange_outlives_its_member(self) -> None:
         """A member that is gone and back is not asked twice at once."""
         node = settled(("b", "http:1"))
@@ -215,6 +221,24 @@ class PlainTests(SynchronousTestCase):
         node.answer("old", None)
         node.meet(member("old", None, address="10.0.0.2"))
         assert node.round() == []
+
+    def test_an_answer_from_where_it_was_confirms_no_original_elsewhere(self) -> None:
+        """It has moved while it was asked; nor is one remembered that has gone."""
+        for now_there in ([member("old", None, address="10.0.0.2")], []):
+            node = settled(("old", None))
+            assert node.round() == ["old"]
+            node.meet(*now_there)
+            node.answer("old", None)
+            assert node.round() == []
+            assert node.spread._contacts.originals == 0
+
+    def test_while_the_value_is_no_integer_no_trial_is_used_up(self) -> None:
+        """It is tried as soon as it could be told."""
+        node = settled(("old", None))
+        node.write("v1")
+        assert node.round() == []
+        node.write(7)
+        assert node.round() == ["old"]
 
     def test_a_push_in_the_original_s_way_brings_no_trial_forward(self) -> None:
         """Anybody can send one: a plain member is tried once in a while all the same."""
