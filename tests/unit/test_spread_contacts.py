@@ -257,3 +257,41 @@ class PlainTests(SynchronousTestCase):
         node.meet()
         contacts = node.spread._contacts
         assert (contacts._confirmed, contacts._next_trial, contacts._in_flight) == ({}, {}, {})
+
+
+class OriginalTests(SynchronousTestCase):
+    """Nodes of the original program know integers only."""
+
+    def test_they_are_left_out_while_the_value_is_none(self) -> None:
+        """And counted; with an integer they are told again."""
+        node = settled(("old", None))
+        assert node.round() == ["old"]
+        node.answer("old", None)
+        node.write("v1")
+        assert node.round() == []
+        assert node.spread.counters["originals_skipped"] == 1
+        node.write(7)
+        assert node.round() == ["old"]
+
+    def test_one_that_was_picked_is_left_out_if_the_value_is_none_by_then(self) -> None:
+        """It is not busy after that; our own nodes are asked as ever."""
+        node = settled(("b", "http:1"), ("old", None))
+        node.round()
+        node.answer("old", None)
+        node.answer("b", state(0, 42))
+        node.asked.clear()
+        node.spread.round(node.now)
+        node.write("v1")
+        node.turn()
+        assert [name for _, name in node.asked] == ["b"]
+        node.answer("b", node.store.current)
+        node.write(7)
+        assert sorted(node.round()) == ["b", "old"]
+
+    def test_a_tie_with_a_text_is_left_alone(self) -> None:
+        """A higher generation would not teach it our value."""
+        node = Node(initial=state(3, "v1"))
+        node.meet(member("old", None))
+        node.spread.receive_original(state(3, 5), node.now)
+        node.run(60.0)
+        assert node.raised == []
