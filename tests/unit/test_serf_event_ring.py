@@ -74,10 +74,13 @@ class RingTests(SynchronousTestCase):
     def test_the_oldest_make_room_when_the_ring_is_full_of_bytes_and_do_not_come_back(self) -> None:
         """The size stays within its bound, and what was dropped is too old."""
         half = RING_SIZE_MAX // 2
-        assert [self._offer(ltime, "a", half) for ltime in (1, 2, 3)] == [NEW, NEW, NEW]
-        assert self.ring.size == 2 * half
-        assert [self._offer(ltime, "a", half) for ltime in (1, 2, 3)] == [TOO_OLD, DUPLICATE, DUPLICATE]
-        assert self._offer(4, "huge", RING_SIZE_MAX + 1) is REFUSED
+        for first in (1, RING_SLOTS - 1):  # the oldest is not always that of the first slot
+            self.setUp()
+            times = (first, first + 1, first + 2)
+            assert [self._offer(ltime, "a", half) for ltime in times] == [NEW, NEW, NEW]
+            assert self.ring.size == 2 * half
+            assert [self._offer(ltime, "a", half) for ltime in times] == [TOO_OLD, DUPLICATE, DUPLICATE]
+            assert self._offer(first + 3, "huge", RING_SIZE_MAX + 1) is REFUSED
 
     @given(st.lists(st.tuples(st.integers(0, 2000), st.sampled_from("abc")), max_size=60))
     def test_nothing_is_new_twice(self, offers: list[tuple[int, str]]) -> None:
