@@ -81,6 +81,11 @@ class RingTests(SynchronousTestCase):
             assert self.ring.size == 2 * half
             assert [self._offer(ltime, "a", half) for ltime in times] == [TOO_OLD, DUPLICATE, DUPLICATE]
             assert self._offer(first + 3, "huge", RING_SIZE_MAX + 1) is REFUSED
+            for ltime in range(first + 3, first + 20):
+                assert self._offer(ltime, "a", half) is NEW
+                held = [entry for entry in self.ring.entries() if entry is not None]
+                assert sorted(held) == [(ltime - 1, ("a",)), (ltime, ("a",))]
+                assert self.ring.size == 2 * half
 
     @given(st.lists(st.tuples(st.integers(0, 2000), st.sampled_from("abc")), max_size=60))
     def test_nothing_is_new_twice(self, offers: list[tuple[int, str]]) -> None:

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SpreadSettings
 from onevalue.member import Status
-from onevalue.spread.contacts import contact_of
+from onevalue.spread.contacts import contact_of, http_url
 from onevalue.store import Source
 from tests.spread_rig import Node, member, members, state
 
@@ -44,6 +44,11 @@ class ContactTests(SynchronousTestCase):
         contact = contact_of(member("b", None))
         assert contact is not None
         assert (contact.url, contact.original) == ("http://10.0.0.1:8080", True)
+
+    def test_only_a_tag_says_where_it_serves_http(self) -> None:
+        """Of a member without one it is a guess, and not shown."""
+        urls = [http_url(member("b", tag)) for tag in ("https:443", None, "-", "nonsense")]
+        assert urls == ["https://10.0.0.1:443", None, None, None]
 
     def test_nonsense_cannot_be_asked(self) -> None:
         """Nor can a member that says that it cannot be reached."""
