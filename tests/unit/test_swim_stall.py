@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.config import LAN, SwimSettings
 from onevalue.swim.probe import DOUBTS_MAX
 from onevalue.swim.stall import STALL_SHARE
-from onevalue.swim.suspicion import PUT_OFFS_MAX
+from onevalue.swim.suspicion import PUT_OFFS_MAX, Suspicion
 from onevalue.types import Incarnation
 from onevalue.wire.messages import Ack, NodeStatus, Ping, Suspect
 from tests.unit.swim_bench import Bench, address_of, alive
@@ -65,6 +65,14 @@ class SuspicionTests(SynchronousTestCase):
         before = suspicion_s(bench, "b")
         stand_still(bench, 5.0)
         assert suspicion_s(bench, "b") == before
+
+    def test_what_lasts_longer_uses_up_nothing(self) -> None:
+        """It can be put off as often as any other when its time comes."""
+        suspicion = Suspicion("x", wanted=0, min_s=10.0, max_s=60.0, now=0.0)
+        assert not any(suspicion.put_off(float(until)) for until in range(11))
+        assert suspicion.deadline == 10.0
+        assert [suspicion.put_off(11.0 + count) for count in range(PUT_OFFS_MAX + 1)] == [True] * PUT_OFFS_MAX + [False]
+        assert suspicion.deadline == 10.0 + PUT_OFFS_MAX
 
     def test_confirmations_do_not_end_it_before_that(self) -> None:
         """They stand among what is read first, and the refutation behind them."""
