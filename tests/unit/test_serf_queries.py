@@ -280,6 +280,28 @@ class AskTests(SynchronousTestCase):
         with pytest.raises(BusyError, match="wait"):
             serf.ask_about_keys(KeyAction.LIST, b"", 0, 0.0)
 
+    def test_each_of_several_ends_at_its_own_time(self) -> None:
+        """Whichever was asked first."""
+        serf = started(2)
+        asked = [serf.ask(Question("which", timeout_s=seconds), 0.0) for seconds in (3.0, 1.0, 2.0)]
+        ended: list[tuple[int, float]] = []
+        now = 0.0
+        while now < 5.0:
+            now = serf.next_deadline() or 5.0
+            serf.handle_timer(now)
+            ended += [(event.request_id, now) for event in told(serf) if isinstance(event, events.QueryDone)]
+        assert ended == [(asked[1], 1.0), (asked[2], 2.0), (asked[0], 3.0)]
+
+    def test_acks_are_wanted_only_if_asked_for(self) -> None:
+        """As the flag of the query says."""
+        for ack, flags in ((False, 0), (True, ACK_WANTED)):
+            serf = started(2)
+            serf.ask(Question("which", ack=ack), 0.0)
+            (raw,) = serf.broadcasts(3, 1000)
+            asked = decode_serf(raw)
+            assert isinstance(asked, Query)
+            assert asked.flags == flags
+
     def test_an_own_query_can_be_given_up(self) -> None:
         """Then it has ended, and another may take its place."""
         serf = started()

@@ -62,6 +62,8 @@ class VersionTests(SynchronousTestCase):
             ([_entry("b", vsn=bytes([3, 5, 3, 2, 5, 5]))], [_record()]),
             ([_entry("b", vsn=bytes([1, 1, 1, 2, 5, 5]))], [_record()]),
             ([_entry("b", vsn=bytes([1, 5, 2, 2, 4, 4]))], [_record()]),
+            ([_entry("b", vsn=bytes([1, 5, 2, 4, 5, 4])), _entry("c", vsn=bytes([1, 5, 2, 2, 5, 2]))], [_record()]),
+            ([_entry("b", vsn=bytes([3, 5, 3, 2, 5, 5])), _entry("c", vsn=bytes([1, 5, 3, 2, 5, 5]))], [_record()]),
             ([_entry("b"), _entry("c", DEAD, vsn=bytes([1, 9, 9, 2, 5, 5]))], [_record()]),
             ([_entry("b")], [_record(), _record(DEAD, bytes([1, 9, 9, 2, 5, 5]))]),
             ([_entry("b"), _entry("c", vsn=b"")], [_record()]),
@@ -143,7 +145,7 @@ class MergeTests(SynchronousTestCase):
                 if leaves:
                     bench.swim.leave(bench.now)
                 entry = replace(_entry("a", status), addr=addr, port=told_port)
-                bench.swim.receive_stream(PushPull(False, (_entry("b"), entry)), bench.now)
+                bench.swim.receive_stream(PushPull(False, (_entry("b", status), entry)), bench.now)
                 told = [(event.addr, event.port) for event in bench.events() if isinstance(event, NameConflict)]
                 assert told == ([] if conflict is None else [conflict])
                 assert bench.swim.counters["conflicts"] == len(told)

@@ -139,8 +139,18 @@ class HealthTests(SynchronousTestCase):
 
     def test_it_is_worse_by_the_probes_that_were_missed(self) -> None:
         """Up to the worst there is."""
-        for still_s, score in [(0.3, 1), (0.9, 1), (1.3, 2), (4.3, 5), (1e6, 7)]:
-            bench = Bench()
+        slow = SwimSettings(probe_interval_s=5.0)
+        table = [
+            (0.3, 1, LAN),
+            (0.9, 1, LAN),
+            (1.3, 2, LAN),
+            (4.3, 5, LAN),
+            (1e6, 7, LAN),
+            (4.3, 1, slow),
+            (6.0, 2, slow),
+        ]
+        for still_s, score, settings in table:
+            bench = Bench(settings=settings)
             bench.wait(5.0)
             due = bench.swim._doubt._due
             assert due is not None
