@@ -10,7 +10,7 @@ from onevalue.errors import LocalProtocolError, RemoteProtocolError
 from onevalue.serf.event_log import EventLog
 from onevalue.serf.event_ring import EVENTS_PER_SLOT_MAX, RING_SIZE_MAX, RING_SLOTS, LamportRing, Verdict
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, LamportClock
-from onevalue.wire.serf_codec import decode_serf
+from onevalue.wire.serf_codec import decode_serf, encode_serf
 from onevalue.wire.serf_messages import EventSlot, UserEventMessage
 from tests.unit.serf_net import time_of
 
@@ -113,11 +113,19 @@ class EventLogTests(SynchronousTestCase):
 
     def test_an_own_event_that_is_too_long_is_refused_and_no_time_passes(self) -> None:
         """Name and payload of 512 bytes are too long already, because of what stands around them."""
-        for payload in (b"x" * 512, b"x" * 9000):
+        longest = len(encode_serf(UserEventMessage(time_of(1), "n", b"x" * 470)))
+        fits = 470 + SerfSettings().user_event_size_max - longest
+        for size in (fits + 1, 512, 9000):
             with pytest.raises(LocalProtocolError, match="shorter"):
-                self.log.stamp("n", payload, coalesce=False)
+                self.log.stamp("n", b"x" * size, coalesce=False)
         assert self.clock.time == 1
-        assert len(self.log.stamp("n", b"x" * 470, coalesce=False)) <= 512
+        assert len(self.log.stamp("n", b"x" * fits, coalesce=False)) == SerfSettings().user_event_size_max
+
+    def test_name_and_payload_count_against_the_bytes_of_the_buffer(self) -> None:
+        """Of own events and of others."""
+        self.log.stamp("name", b"payload", coalesce=False)
+        self.log.receive(UserEventMessage(time_of(9), "n\u00e9", b"other"))
+        assert self.log._ring.size == len("name") + len("payload") + len("né".encode()) + len("other")
 
     def test_the_buffer_survives_a_push_pull(self) -> None:
         """512 slots with holes go out; the other side finds the events new once, oldest first."""
@@ -136,4 +144,4 @@ class EventLogTests(SynchronousTestCase):
         (event,) = self.log.merge([None, EventSlot(time_of(4), (("n", b"p"),))])
         assert event is not None
         assert decode_serf(event.raw) == UserEventMessage(time_of(4), "n", b"p")
-        assert not event.relay_wanted
+        assert (event.relay_wanted, event.by_push_pull) == (False, True)

@@ -135,6 +135,18 @@ class AnswerTests(SynchronousTestCase):
                 assert (message.dest_addr, message.dest_port, message.dest_name) == (ASKER, PORT, "asker")
                 assert decode_serf(message.inner) == first[0]
 
+    def test_an_answer_that_is_too_long_for_a_relay_comes_straight_only(self) -> None:
+        """The bound is that of an answer, with what the relay puts around it."""
+        size_max = SerfSettings().query_response_size_max
+        around = len(encode_serf(QueryResponse(time_of(7), 4, "n1", 0, bytes(500)))) - 500
+        for size, copies in ((size_max - around, 0), (500, 2)):
+            serf = started(2, 3, 4)
+            hear(serf, query(relay_factor=2, flags=0))
+            (event,) = told(serf)
+            assert isinstance(event, events.QueryReceived)
+            serf.respond(event.received, bytes(size), 0.0)
+            assert len(sent(serf)) == 1 + copies
+
     def test_who_cannot_be_answered_is_not(self) -> None:
         """No port, no address, no time."""
         serf = started()
