@@ -207,7 +207,9 @@ class AnswerTests(SynchronousTestCase):
         assert unknown is None
         assert known is not None
         assert (known.name, known.addr, known.port, known.status) == ("n2", bytes([10, 0, 0, 2]), PORT, 1)
-        assert (known.tags, known.protocol_cur, known.delegate_cur) == ({"index": "2"}, 2, 5)
+        assert known.tags == {"index": "2"}
+        versions = [known.protocol_min, known.protocol_max, known.protocol_cur]
+        assert bytes([*versions, known.delegate_min, known.delegate_max, known.delegate_cur]) == VSN
         assert not any(isinstance(event, events.QueryReceived) for event in told(serf))
 
 
