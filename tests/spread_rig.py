@@ -1,7 +1,8 @@
 """A node whose shell is the test: time is moved by hand, and what spread wants is pulled and kept.
 
 `turn` does what the broadcaster does in one turn of the reactor, and checks on the way what holds for every turn: none
-leads to another at the same time, so no shell can be kept busy without end.
+leads to another at the same time, so no shell can be kept busy without end; and whatever there is to pull was told, by
+a wake or by the deadline that the shell knows, or a shell that sleeps until then would come late.
 """
 
 from collections.abc import Mapping
@@ -48,6 +49,8 @@ class Node:
         self.spread = Spread(name=name, store=self.store, settings=settings or SpreadSettings(), rng=Random(seed))
         self.spread.wake = self._woken
         self.wakes = 0
+        self._wakes_heard = 0
+        self._deadline: float | None = None  # what a shell would wait for
         self.under_way: dict[str, Exchange] = {}
         self.asked: list[tuple[float, str]] = []
         self.sources: list[Source] = []
@@ -100,8 +103,11 @@ class Node:
     def turn(self) -> None:
         """One turn of the shell: all outputs are pulled, and the next deadline is later than now."""
         wakes = self.wakes
+        expected = wakes > self._wakes_heard or (self._deadline is not None and self._deadline <= self.now)
+        pulled = len(self.asked) + len(self.raised)
         self.spread.handle_timer(self.now)
-        self.rumours += [(self.now, rumour) for rumour in self.spread.rumours_to_send(self.now)]
+        if expected:  # else none, as in a shell: a token may be there a little before its time
+            self.rumours += [(self.now, rumour) for rumour in self.spread.rumours_to_send(self.now)]
         for exchange in self.spread.exchanges_to_start():
             assert exchange.contact.name not in self.under_way, "two exchanges with one member"
             self.under_way[exchange.contact.name] = exchange
@@ -110,6 +116,10 @@ class Node:
         assert self.wakes == wakes, "pulling wakes the one who pulls"
         deadline = self.spread.next_deadline()
         assert deadline is None or deadline > self.now, "what was due is still due"
+        if not expected:
+            assert pulled == len(self.asked) + len(self.raised), "nobody woke the shell for this"
+            assert deadline is None or (self._deadline or deadline + 1) <= deadline, "nobody told of this deadline"
+        self._wakes_heard, self._deadline = wakes, deadline
 
     def run(self, seconds: float) -> None:
         """Time passes, with a turn at each deadline."""

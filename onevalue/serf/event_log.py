@@ -28,11 +28,11 @@ class EventLog:
         """An own event has its time and is recorded; returns the message to send, from its id byte on.
 
         Raises:
-            LocalProtocolError: name and payload, or the message, are longer than user_event_size_max; nothing changed.
+            LocalProtocolError: the message is longer than user_event_size_max; nothing changed.
         """
         message = UserEventMessage(self._clock.time, name, payload, coalesce)
         raw = encode_serf(message)
-        if max(_size(message), len(raw)) > self._size_max:
+        if len(raw) > self._size_max:  # name and payload are in it, so Serf's own bound for these holds too
             raise LocalProtocolError(
                 f"user event {name!r} has {len(payload)} bytes of payload and {len(raw)} bytes in all; "
                 f"at most {self._size_max} bytes fit: make the payload shorter"

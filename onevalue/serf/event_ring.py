@@ -105,7 +105,7 @@ class LamportRing(Generic[_Key]):
             key=lambda pair: pair[1],
         )
         self._empty(index)
-        self._minimum = max(self._minimum, LamportTime(ltime + 1))
+        self._minimum = LamportTime(ltime + 1)  # it was at most `ltime`, or that had not been recorded
 
     def _empty(self, index: int) -> None:
         slot = self._slots[index]

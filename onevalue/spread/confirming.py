@@ -109,7 +109,7 @@ class Confirming:
         until: float,
         current: State,
         done: Callable[[Confirmed], None],
-        here: int = 1,
+        here: int,
     ) -> None:
         """`done` is called once: when `needed` hold `state`, this node counted; when another won; or at `until`.
 

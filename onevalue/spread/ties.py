@@ -27,7 +27,8 @@ class TieWatch:
 
     def take_due(self, current: State, now: float) -> list[State]:
         """The state to write upon with its own value, if the tie still stands at its deadline; then it is over."""
-        if self._tag is None or (now < self._until and self._tag == current.tag):
+        stands = self._tag == current.tag
+        if stands and now < self._until:
             return []
-        stands, self._tag = self._tag == current.tag, None
+        self._tag = None
         return [current] if stands else []

@@ -18,11 +18,12 @@ from onevalue.errors import RemoteProtocolError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, encode_statement
 from onevalue.exchanging import exchange_states, quiet_client
 from onevalue.journal import NullJournal
+from onevalue.member import UserEvent
 from onevalue.signing import Signer
 from onevalue.spread import Spread
 from onevalue.spread.contacts import Contact
 from onevalue.spread.exchanges import Exchange
-from onevalue.spread.rumour import EVENT_NAME
+from onevalue.spread.rumour import EVENT_NAME, encode_event
 from onevalue.store import Source, State, Store
 from onevalue.types import Generation
 from onevalue.wire.envelope import Envelope
@@ -184,6 +185,16 @@ class BroadcasterTests(SynchronousTestCase):
         assert b'"value":99' in payload
         assert [member.name for member in direct] == ["n2"]
 
+    def test_an_event_of_another_is_merged_and_goes_on(self) -> None:
+        """As the bytes that came; this node makes none of it."""
+        self.meet("n2")
+        held = State(Generation(7), 70)
+        self.membership.receive_events(UserEvent(EVENT_NAME, encode_event(held), b"raw", relay_wanted=True))
+        assert self.store.current == held
+        self.clock.advance(0)
+        assert self.membership.relayed_values == [(b"raw", [])]
+        assert self.membership.sent_values == []
+
     def test_stopping_cancels_what_is_under_way(self) -> None:
         """No exchange and no delayed call is left, and nothing wakes it any more; twice does no harm."""
         self.meet("n2", "n3")
@@ -200,6 +211,7 @@ class BroadcasterTests(SynchronousTestCase):
         self.store.merge(State(Generation(10), 10), Source.SET)
         self.clock.advance(60)
         assert len(self.client.asked) == asked
+        assert self.membership.sent_values == []
         assert not self.clock.getDelayedCalls()
 
 

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import RemoteProtocolError
 from onevalue.exchange import STATEMENT_SIZE_MAX, Statement, decode_statement, encode_answer, encode_statement
-from onevalue.store import ORIGIN_LENGTH_MAX, State
+from onevalue.store import GENERATION_MAX, ORIGIN_LENGTH_MAX, State
 from onevalue.types import Generation
 from tests.strategies import LAW, states, texts, values
 
@@ -67,6 +67,20 @@ class StatementTests(SynchronousTestCase):
         for obj in odd:
             with pytest.raises(RemoteProtocolError):
                 decode_statement(json.dumps(obj).encode())
+
+    def test_a_tag_stands_for_a_state_if_its_generation_can_be_one(self) -> None:
+        """Up to the largest there is, spelled in one way; the hash in 16 hex digits of lower case."""
+        digits = "0123456789abcdef"
+        told = {"name": "b", "learning": False}
+        for generation in (0, 7, GENERATION_MAX):
+            heard = decode_statement(json.dumps({**told, "tag": f"{generation}-{digits}"}).encode())
+            assert (heard.state, heard.generation, heard.tag) == (None, generation, f"{generation}-{digits}")
+        generations = (GENERATION_MAX + 1, "9" * 19, "1" * 20, "01", "-1", "", "\u0661")
+        odd: list[object] = [f"{text}-{digits}" for text in generations]
+        odd += [digits, f"1{digits}", f"1-{digits[:-1]}", f"1-{digits}0", f"1-{digits.upper()}", f"1-{digits}\n"]
+        for tag in [*odd, None, 1]:
+            with pytest.raises(RemoteProtocolError):
+                decode_statement(json.dumps({**told, "tag": tag}).encode())
 
     def test_what_is_too_long_or_too_deep_is_refused(self) -> None:
         """Before it is read, or as soon as it shows; up to the bound it is read."""

@@ -54,6 +54,15 @@ class MembershipTests(SynchronousTestCase):
         for name in ("n1", "n2", "n3", "n5"):
             assert [event.member.name for event in net.told(name, MemberFailed)] == ["n4"]
 
+    def test_only_joins_that_were_asked_for_are_told(self) -> None:
+        """Not the push/pulls that nodes have with each other from time to time."""
+        net = SerfNet(2, swim_settings=replace(LAN, push_pull_interval_s=1.0))
+        net.join_all()
+        assert [event.error for event in net.told("n2", JoinDone)] == [None]
+        net.forget_told()
+        net.run(10.0)
+        assert all(net.told(name, JoinDone) == [] for name in net.names)
+
     def test_new_tags_reach_all(self) -> None:
         """By gossip."""
         net = _joined(4)

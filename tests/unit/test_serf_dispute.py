@@ -2,26 +2,32 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from onevalue.errors import BusyError
 from onevalue.serf import events
+from onevalue.serf.asking import Collector
 from onevalue.serf.dispute import (
     CONFLICT,
     CONFLICTS_MAX,
+    INSIST_SOON_S,
     QUIET_S,
     TOLD_AGAIN_S,
     VOTE_PAUSE_S,
     ConflictMemory,
+    OwnName,
     Verdict,
+    Vote,
     judge,
 )
 from onevalue.serf.members import MemberStatus
+from onevalue.swim.timers import Timers
 from onevalue.types import Address
 from onevalue.wire.codec import decode_packet
-from onevalue.wire.internal_queries import decode_conflict_answer
+from onevalue.wire.internal_queries import ConflictMember, decode_conflict_answer, encode_conflict_answer
 from onevalue.wire.messages import User
 from onevalue.wire.serf_codec import decode_serf
 from onevalue.wire.serf_messages import Query, QueryResponse
 from tests.unit.serf_net import SerfNet, hear, hear_alive, make_serf, member, time_of, told
-from tests.unit.swim_net import PORT
+from tests.unit.swim_net import PORT, VSN
 
 SECOND: Address = ("10.0.0.99", PORT)
 
@@ -58,6 +64,26 @@ class VoteTests(SynchronousTestCase):
         table = [(0, 0, "UNDECIDED"), (1, 1, "WON"), (1, 0, "LOST"), (2, 1, "LOST"), (3, 2, "WON"), (4, 2, "LOST")]
         for answers, for_us, verdict in table:
             assert judge(answers, for_us) is Verdict[verdict], (answers, for_us)
+
+    def test_votes_are_counted_by_the_address_that_members_know(self) -> None:
+        """However it is spelt; one that knows nobody, or no address, has voted too, and what makes no sense has not."""
+        counted: list[tuple[int, int]] = []
+        vote = Vote(("10.0.0.1", PORT), lambda: 6, lambda answers, for_us: counted.append((answers, for_us)))
+        here, elsewhere = b"\x0a\x00\x00\x01", b"\x0a\x00\x00\x63"
+        known = [(here, PORT), (bytes(10) + b"\xff\xff" + here, PORT), (elsewhere, PORT), (here, PORT + 1), (b"", PORT)]
+        payloads = [encode_conflict_answer(ConflictMember("n1", addr, port, {}, 1, *VSN)) for addr, port in known]
+        enough = [vote.answered("n2", payload) for payload in [b"junk", *payloads, encode_conflict_answer(None)]]
+        assert enough == [False] * 6 + [True]
+        vote.ended(1.0)
+        assert counted == [(6, 2)]
+
+    def test_a_node_that_hears_of_another_of_its_name_asks_and_wins(self) -> None:
+        """All others know it where it is; it need not insist."""
+        net = cluster(4)
+        net.call("n1", lambda _, now: hear_alive(net.serfs["n1"], "n1", 99, now))
+        net.run(1.0)
+        (won,) = net.told("n1", events.NameJudged)
+        assert (won.verdict, won.answers, won.for_us, won.other) == (Verdict.WON, 3, 3, SECOND)
 
     def test_the_one_that_members_know_wins_and_the_other_loses_and_goes_on(self) -> None:
         """The loser says so, is no member, and neither ends."""
@@ -96,6 +122,54 @@ class VoteTests(SynchronousTestCase):
         for name in ("n2", "n3", "second"):
             assert len(net.told(name, events.NameConflict)) == 1
 
+    def test_who_is_not_known_says_often_where_it_is_and_later_less_so(self) -> None:
+        """While there are signs of the other; whoever has won need not."""
+        for knows, soon, later in ((b"\x0a\x00\x00\x63", 29, 8), (b"\x0a\x00\x00\x01", 0, 0)):
+            timers, insisted = Timers(), [0]
+
+            def vote(collector: Collector, _: object, now: float, knows: bytes = knows) -> None:
+                collector.answered("n2", encode_conflict_answer(ConflictMember("n1", knows, PORT, {}, 1, *VSN)))
+                collector.ended(now)
+
+            def insist(insisted: list[int] = insisted) -> None:
+                insisted[-1] += 1
+
+            own = OwnName(
+                name="n1",
+                address=("10.0.0.1", PORT),
+                timers=timers,
+                ask=vote,
+                voters=lambda: 3,
+                insist=insist,
+                judged=lambda _: None,
+            )
+            for now in range(300):
+                if now == INSIST_SOON_S:
+                    insisted.append(0)
+                own.disputed(SECOND, float(now))
+                timers.run(float(now))
+            assert insisted == [soon, later]
+
+    def test_a_vote_that_cannot_be_held_decides_nothing(self) -> None:
+        """As when too many other queries are under way; it is told, and tried again."""
+
+        def ask(*_: object) -> None:
+            raise BusyError("too many")
+
+        told_of: list[tuple[Verdict, int]] = []
+        own = OwnName(
+            name="n1",
+            address=("10.0.0.1", PORT),
+            timers=Timers(),
+            ask=ask,
+            voters=lambda: 3,
+            insist=lambda: None,
+            judged=lambda dispute: told_of.append((dispute.verdict, dispute.answers)),
+        )
+        for now in (0.0, VOTE_PAUSE_S - 1.0, VOTE_PAUSE_S):
+            own.disputed(SECOND, now)
+        assert told_of == [(Verdict.UNDECIDED, 0)] * 2
+
     def test_a_dispute_ends_when_there_is_no_sign_of_the_other(self) -> None:
         """Long after the last."""
         serf = make_serf(1)
@@ -133,7 +207,9 @@ class AnswerTests(SynchronousTestCase):
         assert unknown is None
         assert known is not None
         assert (known.name, known.addr, known.port, known.status) == ("n2", bytes([10, 0, 0, 2]), PORT, 1)
-        assert (known.tags, known.protocol_cur, known.delegate_cur) == ({"index": "2"}, 2, 5)
+        assert known.tags == {"index": "2"}
+        versions = [known.protocol_min, known.protocol_max, known.protocol_cur]
+        assert bytes([*versions, known.delegate_min, known.delegate_max, known.delegate_cur]) == VSN
         assert not any(isinstance(event, events.QueryReceived) for event in told(serf))
 
 

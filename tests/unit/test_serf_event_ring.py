@@ -10,7 +10,7 @@ from onevalue.errors import LocalProtocolError, RemoteProtocolError
 from onevalue.serf.event_log import EventLog
 from onevalue.serf.event_ring import EVENTS_PER_SLOT_MAX, RING_SIZE_MAX, RING_SLOTS, LamportRing, Verdict
 from onevalue.serf.lamport import LAMPORT_TIME_MAX, LamportClock
-from onevalue.wire.serf_codec import decode_serf
+from onevalue.wire.serf_codec import decode_serf, encode_serf
 from onevalue.wire.serf_messages import EventSlot, UserEventMessage
 from tests.unit.serf_net import time_of
 
@@ -74,10 +74,18 @@ class RingTests(SynchronousTestCase):
     def test_the_oldest_make_room_when_the_ring_is_full_of_bytes_and_do_not_come_back(self) -> None:
         """The size stays within its bound, and what was dropped is too old."""
         half = RING_SIZE_MAX // 2
-        assert [self._offer(ltime, "a", half) for ltime in (1, 2, 3)] == [NEW, NEW, NEW]
-        assert self.ring.size == 2 * half
-        assert [self._offer(ltime, "a", half) for ltime in (1, 2, 3)] == [TOO_OLD, DUPLICATE, DUPLICATE]
-        assert self._offer(4, "huge", RING_SIZE_MAX + 1) is REFUSED
+        for first in (1, RING_SLOTS - 1):  # the oldest is not always that of the first slot
+            self.setUp()
+            times = (first, first + 1, first + 2)
+            assert [self._offer(ltime, "a", half) for ltime in times] == [NEW, NEW, NEW]
+            assert self.ring.size == 2 * half
+            assert [self._offer(ltime, "a", half) for ltime in times] == [TOO_OLD, DUPLICATE, DUPLICATE]
+            assert self._offer(first + 3, "huge", RING_SIZE_MAX + 1) is REFUSED
+            for ltime in range(first + 3, first + 20):
+                assert self._offer(ltime, "a", half) is NEW
+                held = [entry for entry in self.ring.entries() if entry is not None]
+                assert sorted(held) == [(ltime - 1, ("a",)), (ltime, ("a",))]
+                assert self.ring.size == 2 * half
 
     @given(st.lists(st.tuples(st.integers(0, 2000), st.sampled_from("abc")), max_size=60))
     def test_nothing_is_new_twice(self, offers: list[tuple[int, str]]) -> None:
@@ -105,11 +113,19 @@ class EventLogTests(SynchronousTestCase):
 
     def test_an_own_event_that_is_too_long_is_refused_and_no_time_passes(self) -> None:
         """Name and payload of 512 bytes are too long already, because of what stands around them."""
-        for payload in (b"x" * 512, b"x" * 9000):
+        longest = len(encode_serf(UserEventMessage(time_of(1), "n", b"x" * 470)))
+        fits = 470 + SerfSettings().user_event_size_max - longest
+        for size in (fits + 1, 512, 9000):
             with pytest.raises(LocalProtocolError, match="shorter"):
-                self.log.stamp("n", payload, coalesce=False)
+                self.log.stamp("n", b"x" * size, coalesce=False)
         assert self.clock.time == 1
-        assert len(self.log.stamp("n", b"x" * 470, coalesce=False)) <= 512
+        assert len(self.log.stamp("n", b"x" * fits, coalesce=False)) == SerfSettings().user_event_size_max
+
+    def test_name_and_payload_count_against_the_bytes_of_the_buffer(self) -> None:
+        """Of own events and of others."""
+        self.log.stamp("name", b"payload", coalesce=False)
+        self.log.receive(UserEventMessage(time_of(9), "n\u00e9", b"other"))
+        assert self.log._ring.size == len("name") + len("payload") + len("né".encode()) + len("other")
 
     def test_the_buffer_survives_a_push_pull(self) -> None:
         """512 slots with holes go out; the other side finds the events new once, oldest first."""
@@ -128,4 +144,4 @@ class EventLogTests(SynchronousTestCase):
         (event,) = self.log.merge([None, EventSlot(time_of(4), (("n", b"p"),))])
         assert event is not None
         assert decode_serf(event.raw) == UserEventMessage(time_of(4), "n", b"p")
-        assert not event.relay_wanted
+        assert (event.relay_wanted, event.by_push_pull) == (False, True)

@@ -5,8 +5,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.config import SerfSettings
 from onevalue.serf.events import MemberLeave, MemberReap
 from onevalue.serf.members import MemberStatus
+from onevalue.wire.serf_codec import encode_serf
+from onevalue.wire.serf_messages import LeaveIntent
 from tests.long import takes_long
-from tests.unit.serf_net import SerfNet
+from tests.unit.serf_net import SerfNet, hear, hear_alive, make_serf, time_of
 
 ALIVE, FAILED, LEAVING, LEFT = MemberStatus.ALIVE, MemberStatus.FAILED, MemberStatus.LEAVING, MemberStatus.LEFT
 FORGOTTEN = None
@@ -92,6 +94,18 @@ class ForceLeaveTests(SynchronousTestCase):
             net.join("n4", "n2")
             net.run(HEARD_WITHIN_S)
             assert net.all_see(ALIVE, net.names), prune
+
+    def test_a_member_that_joins_and_was_made_to_leave_before_is_told_so(self) -> None:
+        """It may not have heard of it, and would be leaving for ever; who is simply there is told nothing."""
+        for made_to_leave in (True, False):
+            serf = make_serf(1)
+            serf.start(0.0)
+            if made_to_leave:
+                hear(serf, LeaveIntent(time_of(7), "n2"))
+            while serf.broadcasts(3, 1300):
+                pass  # what came as gossip is sent on, as often as it should be
+            hear_alive(serf, "n2", 2)
+            assert serf.broadcasts(3, 1300) == ([encode_serf(LeaveIntent(time_of(7), "n2"))] if made_to_leave else [])
 
     @takes_long
     def test_a_member_that_was_out_of_reach_is_alive_when_it_is_back(self) -> None:

@@ -1,6 +1,7 @@
 """Keys of a cluster: encrypted gossip in virtual time, and changing the keyring from any node (wire README 5.10)."""
 
 import os
+from collections.abc import Sequence
 from functools import partial
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -8,11 +9,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.serf import events
 from onevalue.serf.core import Serf
 from onevalue.serf.events import KeyOutcome
-from onevalue.serf.keys import CHANGES_MAX, KeyAction
+from onevalue.serf.keys import CHANGES_MAX, KEYS_LISTED_MAX, MESSAGES_MAX, KeyAction, KeyPoll
 from onevalue.serf.members import MemberStatus
 from onevalue.wire.codec import decode_packet, encode_message, encode_packet
 from onevalue.wire.envelope import Envelope
-from onevalue.wire.internal_queries import KeyRequest, KeyResponse, decode_key_response, encode_key_request
+from onevalue.wire.internal_queries import (
+    KeyRequest,
+    KeyResponse,
+    decode_key_response,
+    encode_key_request,
+    encode_key_response,
+)
 from onevalue.wire.key_text import encode_key
 from onevalue.wire.keyring import KEYS_MAX, Keyring
 from onevalue.wire.messages import User
@@ -184,6 +191,48 @@ class RotationTests(SynchronousTestCase):
         self.net.crash("n4")
         outcome = self.net.ask("n1", KeyAction.INSTALL, NEW)
         assert (outcome.nodes, outcome.answers, outcome.errors, outcome.complete) == (4, 3, 0, False)
+
+
+class PollTests(SynchronousTestCase):
+    """What is made of the answers to one request."""
+
+    def outcome(self, nodes: int, payloads: Sequence[bytes]) -> tuple[list[bool], KeyOutcome]:
+        """Which answers were the last that is awaited, and what is told in the end."""
+        heard: list[events.SerfEvent] = []
+        poll = KeyPoll(7, KeyAction.LIST, nodes, heard.append)
+        enough = [poll.answered(f"m{number}", payload) for number, payload in enumerate(payloads)]
+        assert heard == []
+        poll.ended(1.0)
+        (done,) = heard
+        assert isinstance(done, events.KeyRequestDone)
+        assert done.request_id == 7
+        return enough, done.outcome
+
+    def test_it_is_over_when_all_have_answered_and_counts_what_they_said(self) -> None:
+        """An error, with or without words, an answer that makes no sense, and the keys of those that list some."""
+        payloads = [
+            encode_key_response(KeyResponse(True, "", ("k1", "k2"), "k1")),
+            encode_key_response(KeyResponse(True, "only some", ("k1", "k1"), "k2")),
+            encode_key_response(KeyResponse(result=False, message="no")),
+            encode_key_response(KeyResponse(result=False)),
+            b"junk",
+        ]
+        enough, told_of = self.outcome(5, payloads)
+        assert enough == [False] * 4 + [True]
+        assert (told_of.nodes, told_of.answers, told_of.errors) == (5, 5, 3)
+        assert (told_of.keys, told_of.primary_keys) == ({"k1": 2, "k2": 1}, {"k1": 1, "k2": 1})
+        assert list(told_of.messages) == ["m1", "m2", "m4"]
+        assert (told_of.messages["m1"], told_of.messages["m2"]) == ("only some", "no")
+
+    def test_what_is_remembered_is_bounded(self) -> None:
+        """Complaints and keys; all answers count nevertheless."""
+        complaints = [encode_key_response(KeyResponse(result=False, message="no"))] * (MESSAGES_MAX + 5)
+        listed = [encode_key_response(KeyResponse(True, "", (f"k{n}",), f"k{n}")) for n in range(KEYS_LISTED_MAX + 5)]
+        _, told_of = self.outcome(10_000, complaints)
+        assert (len(told_of.messages), told_of.errors) == (MESSAGES_MAX, MESSAGES_MAX + 5)
+        _, told_of = self.outcome(10_000, listed)
+        assert len(told_of.keys) == len(told_of.primary_keys) == KEYS_LISTED_MAX
+        assert told_of.answers == KEYS_LISTED_MAX + 5
 
 
 class RequestTests(SynchronousTestCase):

@@ -150,10 +150,13 @@ class RosterTests(SynchronousTestCase):
         assert self.roster.joined(_record(), 1.0).status is LEAVING
 
     def test_intents_before_their_members_are_forgotten_after_five_minutes(self) -> None:
-        """A member that comes later starts without them."""
-        self.roster.leave_intent("m", SAME, 0.0)
-        self.roster.reap(self.settings.recent_intent_timeout_s + 1.0, keep_failed=False)
-        assert self.roster.joined(_record(), 400.0).status is ALIVE
+        """A member that comes later starts without them; one that comes before has them, whoever was reaped."""
+        timeout_s = self.settings.recent_intent_timeout_s
+        for reaped_at, status in [(timeout_s - 1.0, LEAVING), (timeout_s + 1.0, ALIVE)]:
+            self.roster = Roster(self.settings)
+            self.roster.leave_intent("m", SAME, 0.0)
+            self.roster.reap(reaped_at, keep_failed=False)
+            assert self.roster.joined(_record(), 400.0).status is status
 
     def test_the_intents_before_their_members_are_bounded(self) -> None:
         """The oldest make room."""
@@ -172,6 +175,28 @@ class RosterTests(SynchronousTestCase):
         self.roster.departed("b", 6.0)
         self.roster.joined(_record("d"), 7.0)
         assert [member.name for member in self.roster.members()] == ["a", "b", "d"]
+
+    def test_the_left_and_the_failed_make_room_alike(self) -> None:
+        """Whichever of them is gone longest."""
+        for first, second in (("failed", "left"), ("left", "failed")):
+            self.roster = Roster(self.settings, members_max=2)
+            for name in ("failed", "left"):
+                self.roster.joined(_record(name), 0.0)
+            self.roster.leave_intent("left", SAME, 0.0)
+            self.roster.departed(first, 5.0)
+            self.roster.departed(second, 6.0)
+            self.roster.joined(_record("new"), 7.0)
+            assert [member.name for member in self.roster.members()] == sorted(["new", second])
+
+    def test_news_of_who_is_gone_does_not_put_its_end_off(self) -> None:
+        """Nor does it hide others that are gone as long."""
+        day_s = self.settings.reconnect_timeout_s
+        for index, name in enumerate(["a", "b", "c"]):
+            self.roster.joined(_record(name), 0.0)
+            self.roster.departed(name, 10.0 * index)
+        self.roster.join_intent("a", NEW, 100.0)
+        self.roster.updated(_record("a", role="db"))
+        assert [member.name for member in self.roster.reap(day_s + 15.0, keep_failed=False)] == ["a", "b"]
 
     def test_who_is_gone_for_a_day_is_reaped(self) -> None:
         """Left and failed ones, after the time of each; never one that is alive."""
@@ -223,6 +248,22 @@ class RosterTests(SynchronousTestCase):
         assert self.roster.prune("m") is None
         assert self.roster.get("m") is not None
 
+    def test_a_stale_contradiction_does_not_keep_a_member(self) -> None:
+        """It was said before the leave intent, and came after it."""
+        self._known(ALIVE)
+        self.roster.leave_intent("m", NEW, 0.0, prune=True)
+        self.roster.join_intent("m", SAME, 0.0)
+        self.roster.departed("m", 1.0)
+        assert self.roster.prune("m") is not None
+
+    def test_of_a_name_that_is_not_known_nothing_can_be_changed(self) -> None:
+        """What comes too late makes no member."""
+        assert self.roster.departed("m", 1.0) is None
+        assert self.roster.updated(_record()) is None
+        assert self.roster.prune("m") is None
+        self.roster.set_suspect("m", suspect=True)
+        assert (self.roster.members(), len(self.roster)) == ((), 0)
+
     def test_a_member_that_is_back_in_time_is_not_pruned(self) -> None:
         """It was gone for less than it took to hear of that."""
         self._known(ALIVE)
@@ -236,3 +277,7 @@ class RosterTests(SynchronousTestCase):
         self._known(LEAVING)
         self.roster.joined(_record("other"), 0.0)
         assert list(self.roster.status_ltimes()) == ["other"]
+        assert self.roster.left_names() == ()
+        self.roster.departed("m", 1.0)
+        assert self.roster.status_ltimes() == {"m": SAME, "other": 0}
+        assert self.roster.left_names() == ("m",)

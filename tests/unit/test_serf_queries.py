@@ -135,6 +135,18 @@ class AnswerTests(SynchronousTestCase):
                 assert (message.dest_addr, message.dest_port, message.dest_name) == (ASKER, PORT, "asker")
                 assert decode_serf(message.inner) == first[0]
 
+    def test_an_answer_that_is_too_long_for_a_relay_comes_straight_only(self) -> None:
+        """The bound is that of an answer, with what the relay puts around it."""
+        size_max = SerfSettings().query_response_size_max
+        around = len(encode_serf(QueryResponse(time_of(7), 4, "n1", 0, bytes(500)))) - 500
+        for size, copies in ((size_max - around, 0), (500, 2)):
+            serf = started(2, 3, 4)
+            hear(serf, query(relay_factor=2, flags=0))
+            (event,) = told(serf)
+            assert isinstance(event, events.QueryReceived)
+            serf.respond(event.received, bytes(size), 0.0)
+            assert len(sent(serf)) == 1 + copies
+
     def test_who_cannot_be_answered_is_not(self) -> None:
         """No port, no address, no time."""
         serf = started()
@@ -279,6 +291,31 @@ class AskTests(SynchronousTestCase):
             serf.ask_about_keys(KeyAction.LIST, b"", 0, 0.0)
         with pytest.raises(BusyError, match="wait"):
             serf.ask_about_keys(KeyAction.LIST, b"", 0, 0.0)
+
+    def test_each_of_several_ends_at_its_own_time(self) -> None:
+        """Whichever was asked first."""
+        serf = started(2)
+        asked = [serf.ask(Question("which", timeout_s=seconds), 0.0) for seconds in (3.0, 1.0, 2.0)]
+        asked.append(serf.ask_about_keys(KeyAction.LIST, b"", 0, 0.0))
+        assert len(dict.fromkeys(asked)) == len(asked), "each has an id of its own"
+        ended: list[tuple[int, float]] = []
+        now = 0.0
+        while now < 5.0:
+            now = serf.next_deadline() or 5.0
+            serf.handle_timer(now)
+            kinds = (events.QueryDone, events.KeyRequestDone)
+            ended += [(event.request_id, now) for event in told(serf) if isinstance(event, kinds)]
+        assert ended == [(asked[1], 1.0), (asked[2], 2.0), (asked[0], 3.0), (asked[3], 3.2)]  # the usual time
+
+    def test_acks_are_wanted_only_if_asked_for(self) -> None:
+        """As the flag of the query says."""
+        for ack, flags in ((False, 0), (True, ACK_WANTED)):
+            serf = started(2)
+            serf.ask(Question("which", ack=ack), 0.0)
+            (raw,) = serf.broadcasts(3, 1000)
+            asked = decode_serf(raw)
+            assert isinstance(asked, Query)
+            assert asked.flags == flags
 
     def test_an_own_query_can_be_given_up(self) -> None:
         """Then it has ended, and another may take its place."""

@@ -74,6 +74,28 @@ class AskingTests(SynchronousTestCase):
         assert len(seen) == 40
         assert desk.only == Confirmed(41, 41, None, None)
 
+    def test_a_write_that_wants_few_comes_while_many_are_asked(self) -> None:
+        """Nobody more is asked for it: one of those who answer will do."""
+        desk = Desk(members(40))
+        desk.write(7, 1, by_all=True, within_s=1.0)
+        desk.node.run(1.0)
+        assert len(desk.results) == 1
+        written = desk.write(8, 2)
+        assert len(desk.asked()) == PARALLEL_MAX
+        desk.holds(desk.asked()[0], written)
+        assert desk.results[1] == Confirmed(2, 2, None, None)
+
+    def test_not_always_the_same_members(self) -> None:
+        """Any of them serves as well."""
+        desk = Desk(members(20))
+        seen: dict[str, None] = {}
+        for value in range(30):
+            written = desk.write(value, 2)
+            seen |= dict.fromkeys(desk.asked())
+            for name in desk.asked():
+                desk.holds(name, written)
+        assert len(seen) > 10
+
     def test_who_does_not_answer_is_asked_again_after_a_pause(self) -> None:
         """And meanwhile another."""
         desk = Desk(members(3))
@@ -94,12 +116,14 @@ class CountingTests(SynchronousTestCase):
     """Who counts."""
 
     def test_a_member_counts_that_holds_the_write_durably(self) -> None:
-        """Once; not before it says that it is durable, and not with less."""
-        desk = Desk(members(3))
+        """Once; not before it says that it is durable, and not with less, of the same generation or below."""
+        desk = Desk(members(4))
         written = desk.write(7, 3)
         one, two, three = desk.asked()
         desk.holds(one, written, durable=False)
         desk.holds(two, state(0, 42))
+        [four] = [name for name in desk.asked() if name != three]
+        desk.holds(four, state(1, 3))
         desk.holds(three, written)
         assert desk.results == []
         desk.node.run(PAUSE_S)
@@ -116,6 +140,15 @@ class CountingTests(SynchronousTestCase):
         desk.holds(two, state(6, 60))
         assert desk.only == Confirmed(3, 3, state(6, 60), None)
 
+    def test_the_newest_is_told_in_whatever_order_members_answer(self) -> None:
+        """An older one that comes later does not take its place."""
+        desk = Desk(members(3))
+        desk.write(7, 3)
+        one, two, _ = desk.asked()
+        desk.holds(one, state(6, 60))
+        desk.holds(two, state(5, 50))
+        assert desk.only == Confirmed(3, 3, state(6, 60), None)
+
     def test_another_value_of_the_same_generation_ends_it(self) -> None:
         """Whoever holds it, this node too."""
         desk = Desk(members(3))
@@ -128,6 +161,39 @@ class CountingTests(SynchronousTestCase):
         assert desk.only.winner == state(1, 8)
         desk.node.run(60.0)
 
+    def test_another_value_has_won_also_if_others_stand_above_it_by_now(self) -> None:
+        """The write was made upon by nobody."""
+        desk = Desk(members(3))
+        desk.write(7, 4)
+        desk.node.store.merge(state(5, 50), Source.EVENT)
+        desk.holds(desk.asked()[0], state(1, 9))
+        assert desk.only == Confirmed(1, 4, state(5, 50), state(1, 9))
+
+    def test_a_member_may_say_by_the_tag_alone_what_it_holds(self) -> None:
+        """As it does of a large value: of the write, it counts; of one above, it counts, and nobody knows which."""
+        for named in (None, f"9-{'0' * 16}"):
+            desk = Desk([member("a")])
+            desk.node.write("x" * 5000)
+            written, until = desk.node.store.current, desk.node.now + 5.0
+            desk.node.spread.confirm(written, 2, by_all=False, until=until, done=desk.results.append)
+            desk.node.turn()
+            said = Statement("a", learning=False, state=None, named=named or written.tag, durable=True)
+            desk.node.spread.answered(desk.node.under_way.pop("a"), said, desk.node.now)
+            assert desk.only == Confirmed(2, 2, None, None)
+
+    def test_what_came_before_it_was_asked_for_counts_too(self) -> None:
+        """The write may have been overtaken by then, or have lost."""
+        desk = Desk(members(3))
+        for came, superseded_by, winner in ((state(5, 50), state(5, 50), None), (state(6, 60), None, state(6, 60))):
+            desk.node.write(7)
+            written = desk.node.store.current
+            assert desk.node.store.merge(came, Source.EVENT)
+            until = desk.node.now + 1.0
+            desk.node.spread.confirm(written, 4, by_all=False, until=until, done=desk.results.append)
+            desk.node.turn()
+            desk.node.run(1.0)
+            assert desk.results.pop() == Confirmed(1, 4, superseded_by, winner)
+
     def test_all_are_our_own_nodes_that_are_there_at_the_time(self) -> None:
         """Neither agents, nor who failed; also those that cannot be asked, so that it never holds then."""
         others = [member("a"), member("agent", http=None), member("b", status=Status.FAILED), member("c", http="-")]
@@ -137,6 +203,33 @@ class CountingTests(SynchronousTestCase):
         desk.holds("a", written)
         desk.node.run(5.0)
         assert desk.only == Confirmed(2, 3, None, None)
+
+    def test_who_comes_later_is_none_of_all(self) -> None:
+        """It is not asked, and its word does not stand for one that is missing."""
+        desk = Desk([member("a"), member("b")])
+        written = desk.write(7, 1, by_all=True)
+        desk.node.meet(member("a"), member("b"), member("late"))
+        desk.holds("a", written)
+        assert desk.asked() == ["b"]
+        while "late" not in desk.node.round():
+            desk.node.run(PAUSE_S)
+        desk.holds("late", written)
+        assert desk.results == []
+        desk.holds("b", written)
+        assert desk.only == Confirmed(3, 3, None, None)
+
+    def test_without_a_journal_this_node_does_not_count(self) -> None:
+        """So many others must hold the write."""
+        desk = Desk(members(3))
+        desk.node.write(7)
+        written, until = desk.node.store.current, desk.node.now + 5.0
+        desk.node.spread.confirm(written, 2, by_all=False, until=until, done=desk.results.append, durable=False)
+        desk.node.turn()
+        one, two, _ = desk.asked()
+        desk.holds(one, written)
+        assert desk.results == []
+        desk.holds(two, written)
+        assert desk.only == Confirmed(2, 2, None, None)
 
     def test_alone_all_is_one(self) -> None:
         """There is nobody to wait for."""
@@ -204,6 +297,16 @@ class EndTests(SynchronousTestCase):
         desk.node.run(10.0)
         assert desk.asked() == []
         assert desk.node.spread.next_deadline() is None
+
+    def test_when_the_node_stops_all_hear_how_far_they_are(self) -> None:
+        """Once, and at once."""
+        desk = Desk(members(3))
+        written = desk.write(7, 3, within_s=1.0)
+        desk.holds(desk.asked()[0], written)
+        desk.node.spread.give_up_confirming()
+        assert desk.only == Confirmed(2, 3, None, None)
+        desk.node.run(2.0)
+        assert len(desk.results) == 1
 
     def test_too_many_are_refused(self) -> None:
         """At once, and nobody is told later."""

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SpreadSettings
 from onevalue.member import Status
-from onevalue.spread.contacts import contact_of
+from onevalue.spread.contacts import contact_of, http_url
 from onevalue.store import Source
 from tests.spread_rig import Node, member, members, state
 
@@ -44,6 +44,11 @@ class ContactTests(SynchronousTestCase):
         contact = contact_of(member("b", None))
         assert contact is not None
         assert (contact.url, contact.original) == ("http://10.0.0.1:8080", True)
+
+    def test_only_a_tag_says_where_it_serves_http(self) -> None:
+        """Of a member without one it is a guess, and not shown."""
+        urls = [http_url(member("b", tag)) for tag in ("https:443", None, "-", "nonsense")]
+        assert urls == ["https://10.0.0.1:443", None, None, None]
 
     def test_nonsense_cannot_be_asked(self) -> None:
         """Nor can a member that says that it cannot be reached."""
@@ -89,6 +94,12 @@ class PickTests(SynchronousTestCase):
         assert node.round() == ["b"]
         node.fail("c")
         assert node.round() == ["c"]
+
+    def test_a_round_asks_others_than_those_that_are_being_asked(self) -> None:
+        """As many as ever, while there are so many."""
+        node = settled(*[(name, "http:1") for name in "bcdef"])
+        asked = [*node.round(), *node.round()]
+        assert len(asked) == len(dict.fromkeys(asked)) == 2 * SETTINGS.members_to_notify
 
     def test_an_exchange_outlives_its_member(self) -> None:
         """A member that is gone and back is not asked twice at once."""
@@ -216,6 +227,24 @@ class PlainTests(SynchronousTestCase):
         node.meet(member("old", None, address="10.0.0.2"))
         assert node.round() == []
 
+    def test_an_answer_from_where_it_was_confirms_no_original_elsewhere(self) -> None:
+        """It has moved while it was asked; nor is one remembered that has gone."""
+        for now_there in ([member("old", None, address="10.0.0.2")], []):
+            node = settled(("old", None))
+            assert node.round() == ["old"]
+            node.meet(*now_there)
+            node.answer("old", None)
+            assert node.round() == []
+            assert node.spread._contacts.originals == 0
+
+    def test_while_the_value_is_no_integer_no_trial_is_used_up(self) -> None:
+        """It is tried as soon as it could be told."""
+        node = settled(("old", None))
+        node.write("v1")
+        assert node.round() == []
+        node.write(7)
+        assert node.round() == ["old"]
+
     def test_a_push_in_the_original_s_way_brings_no_trial_forward(self) -> None:
         """Anybody can send one: a plain member is tried once in a while all the same."""
         node = settled(("old", None))
@@ -233,3 +262,41 @@ class PlainTests(SynchronousTestCase):
         node.meet()
         contacts = node.spread._contacts
         assert (contacts._confirmed, contacts._next_trial, contacts._in_flight) == ({}, {}, {})
+
+
+class OriginalTests(SynchronousTestCase):
+    """Nodes of the original program know integers only."""
+
+    def test_they_are_left_out_while_the_value_is_none(self) -> None:
+        """And counted; with an integer they are told again."""
+        node = settled(("old", None))
+        assert node.round() == ["old"]
+        node.answer("old", None)
+        node.write("v1")
+        assert node.round() == []
+        assert node.spread.counters["originals_skipped"] == 1
+        node.write(7)
+        assert node.round() == ["old"]
+
+    def test_one_that_was_picked_is_left_out_if_the_value_is_none_by_then(self) -> None:
+        """It is not busy after that; our own nodes are asked as ever."""
+        node = settled(("b", "http:1"), ("old", None))
+        node.round()
+        node.answer("old", None)
+        node.answer("b", state(0, 42))
+        node.asked.clear()
+        node.spread.round(node.now)
+        node.write("v1")
+        node.turn()
+        assert [name for _, name in node.asked] == ["b"]
+        node.answer("b", node.store.current)
+        node.write(7)
+        assert sorted(node.round()) == ["b", "old"]
+
+    def test_a_tie_with_a_text_is_left_alone(self) -> None:
+        """A higher generation would not teach it our value."""
+        node = Node(initial=state(3, "v1"))
+        node.meet(member("old", None))
+        node.spread.receive_original(state(3, 5), node.now)
+        node.run(60.0)
+        assert node.raised == []

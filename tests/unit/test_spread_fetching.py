@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.exchange import STATE_SENT_SIZE_MAX, Statement, decode_statement, encode_statement
 from onevalue.member import Member, UserEvent
-from onevalue.spread.fetching import ATTEMPTS_MAX, GIVE_UP_S, PAUSE_S, SPACING_S, WAIT_MAX_S
+from onevalue.spread.fetching import ATTEMPTS_MAX, GIVE_UP_S, HOLDERS_MAX, PAUSE_S, SPACING_S, WAIT_MAX_S
 from onevalue.spread.rumour import EVENT_NAME, OWN_EVENT_SIZE_MAX, Announced, decode_event, encode_event
 from onevalue.store import Source, State
 from onevalue.types import Generation
@@ -119,6 +119,20 @@ class EventTests(SynchronousTestCase):
         node.run(WAIT_MAX_S)
         assert len(node.asked) > ATTEMPTS_MAX
 
+    def test_another_than_the_one_that_nobody_had_is_fetched_at_once(self) -> None:
+        """Of the same generation, too."""
+        node = node_with(*members(5), member("b"))
+        node.spread.receive_events([announcement(large(3, "gone"))], node.now)
+        for _ in range(ATTEMPTS_MAX + 2):
+            node.run(WAIT_MAX_S)
+            for name in list(node.under_way):
+                node.answer(name, state(0, 42))
+        other = State(Generation(3), "z" * 2000, "b", 5.0)
+        node.spread.receive_events([announcement(other)], node.now)
+        node.run(WAIT_MAX_S)
+        assert list(node.under_way) == ["b"]
+        assert node.spread.counters["fetches"] == ATTEMPTS_MAX + 1
+
     def test_two_of_one_generation_are_both_passed_on_and_fetched(self) -> None:
         """Nobody can tell by their tags which is the larger."""
         node = node_with(member("a"), member("b"))
@@ -145,6 +159,90 @@ class EventTests(SynchronousTestCase):
         node.store.merge(large(6), Source.ANTI_ENTROPY)
         node.run(WAIT_MAX_S)
         assert not node.under_way
+
+    def test_an_older_one_does_not_take_its_place(self) -> None:
+        """Nor is it passed on."""
+        node = node_with(member("a"), member("b"))
+        for held in (large(4), large(3, "a")):
+            node.spread.receive_events([announcement(held)], node.now)
+            node.turn()
+        assert len(node.rumours) == 1
+        node.run(WAIT_MAX_S)
+        assert list(node.under_way) == ["b"]
+        node.answer("b", large(4))
+        node.run(WAIT_MAX_S)
+        assert node.under_way == {}
+
+    def test_what_is_learnt_meanwhile_ends_it_only_if_it_is_not_below(self) -> None:
+        """A lower state, or a smaller one of the same generation, leaves it wanted; itself or a higher one does not."""
+        for learnt, wanted in (
+            (state(1, 1), True),
+            (state(3, 1), True),
+            (large(3), False),
+            (state(4, 1), False),
+        ):
+            node = node_with(member("b"))
+            node.spread.receive_events([announcement(large(3))], node.now)
+            node.turn()
+            node.store.merge(learnt, Source.ANTI_ENTROPY)
+            node.run(WAIT_MAX_S)
+            assert (list(node.under_way) == ["b"]) is wanted, learnt.tag
+
+    def test_two_of_one_generation_are_both_over_when_a_higher_one_comes(self) -> None:
+        """Neither is fetched any more."""
+        node = node_with(member("a"), member("b"))
+        for held in (large(3, "a"), State(Generation(3), "z" * 2000, "b", 5.0)):
+            node.spread.receive_events([announcement(held)], node.now)
+        node.store.merge(state(4, 1), Source.ANTI_ENTROPY)
+        assert node.spread.next_deadline() is None
+        node.run(WAIT_MAX_S)
+        assert node.asked == []
+
+    def test_all_who_hear_of_it_come_at_different_times(self) -> None:
+        """Within SPACING_S for each member, WAIT_MAX_S at most: nobody is asked by a thousand at once."""
+        for count in (10, 5000):
+            longest = min(WAIT_MAX_S, SPACING_S * (count + 2))
+            waits: list[float] = []
+            for seed in range(20):
+                node = Node(seed=seed)
+                node.meet(member("b"), *members(count))
+                node.answer("b", state(0, 42))
+                node.spread.receive_events([announcement(large(3))], node.now)
+                node.turn()
+                assert node.under_way == {}
+                waits.append((node.spread.next_deadline() or 0.0) - node.now)
+            assert 0.0 <= min(waits) < longest / 2 < max(waits) <= longest
+
+    def test_whoever_else_holds_it_is_asked_next(self) -> None:
+        """In the order in which they said so, each once, before any other; and only so many are remembered."""
+        node = node_with(member("b"), *members(40))
+        holders = ["b", "b", "m00007", "m00007", "m00003"]
+        for name in holders:
+            node.spread.receive_statement(Node(name, initial=large(3)).spread.statement(), node.now)
+        asked: list[str] = []
+        node.run(WAIT_MAX_S)
+        for _ in range(3):
+            asked += node.under_way
+            node.fail(asked[-1])
+            node.run(PAUSE_S)
+        assert asked == ["b", "m00007", "m00003"]
+        for each in members(40):
+            node.spread.receive_statement(Node(each.name, initial=large(4)).spread.statement(), node.now)
+        wanted = node.spread._fetching._wanted
+        assert wanted is not None
+        assert wanted.holders == [each.name for each in members(HOLDERS_MAX)]
+
+    def test_what_another_member_answers_meanwhile_does_not_end_the_question(self) -> None:
+        """One is asked at a time, whatever rounds ask besides."""
+        node = node_with(*members(5), member("b"))
+        node.spread.receive_events([announcement(large(3))], node.now)
+        node.run(WAIT_MAX_S)
+        assert list(node.under_way) == ["b"]
+        for name in node.round():
+            node.answer(name, state(0, 42))
+        node.run(10 * PAUSE_S)
+        assert list(node.under_way) == ["b"]
+        assert node.spread.counters["fetches"] == 1
 
     def test_an_equal_generation_is_fetched_once_and_compared(self) -> None:
         """The larger stays, whichever it is, and the other is not fetched again."""
@@ -203,6 +301,9 @@ class StatementTests(SynchronousTestCase):
         assert outcome.refused is not None
         node.turn()
         assert sorted(node.under_way) == ["a", "b"]
+        for name in list(node.under_way):
+            node.answer(name, state(0, 42))
+        node.run(WAIT_MAX_S)
         assert node.spread.counters["fetches"] == 0
 
     def test_two_nodes_come_to_hold_the_same_large_value(self) -> None:
@@ -255,6 +356,15 @@ class SendingTests(SynchronousTestCase):
         node.answer("b", state(0, 42))
         assert not node.under_way
 
+    def test_who_has_it_is_not_asked_at_once_again(self) -> None:
+        """A node that cannot be asked has nothing to send to who holds the same, or more."""
+        for held in (large(3), large(4)):
+            node = Node(initial=large(3))
+            node.spread.members_changed([member("b"), member("me", http="-")], node.now)
+            node.turn()
+            node.answer("b", held)
+            assert not node.under_way, held.tag
+
     def test_what_it_fetched_it_is_not_sent(self) -> None:
         """It has it by then."""
         node = node_with(member("b"), initial=large(3))
@@ -263,25 +373,3 @@ class SendingTests(SynchronousTestCase):
         node.spread.answer_to(Node("b", initial=state(0, 42)).spread.statement(), node.spread.held)
         node.round()
         assert not self.sent(node, "b")
-
-
-class OriginalTests(SynchronousTestCase):
-    """Nodes of the original program know integers only."""
-
-    def test_they_are_left_out_while_the_value_is_none(self) -> None:
-        """And counted; with an integer they are told again."""
-        node = node_with(member("old", http=None))
-        assert node.round() == ["old"]
-        node.answer("old", None)
-        node.write("v1")
-        assert node.round() == []
-        assert node.spread.counters["originals_skipped"] == 1
-        node.write(7)
-        assert node.round() == ["old"]
-
-    def test_a_tie_with_a_text_is_left_alone(self) -> None:
-        """A higher generation would not teach it our value."""
-        node = node_with(member("old", http=None), initial=state(3, "v1"))
-        node.spread.receive_original(state(3, 5), node.now)
-        node.run(60.0)
-        assert node.raised == []

@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.spread.holdings import Holdings
 from onevalue.store import State
 from onevalue.types import Generation
+from tests.spread_rig import Node, member, state
 
 
 class HoldingsTests(SynchronousTestCase):
@@ -17,5 +18,17 @@ class HoldingsTests(SynchronousTestCase):
         holdings.answered("less", old.tag, now.tag)
         holdings.answered("untold", old.tag, old.tag)
         holdings.answered("more", more.tag, now.tag)
-        names = ("same", "less", "untold", "more", "nobody")
-        assert [holdings.holds(name, now) for name in names] == [True, False, None, None, None]
+        holdings.answered("rival", State(Generation(2), 1).tag, now.tag)
+        names = ("same", "less", "rival", "untold", "more", "nobody")
+        assert [holdings.holds(name, now) for name in names] == [True, False, False, None, None, None]
+
+    def test_members_that_are_gone_are_forgotten(self) -> None:
+        """Memory is bounded by the members there are."""
+        node = Node(initial=state(1, 1))
+        node.meet(member("b"), member("c"))
+        for name in ("b", "c"):
+            node.spread.answer_to(Node(name).spread.statement(), node.spread.held)
+        assert (node.spread.holds("b"), node.spread.holds("c")) == (True, True)
+        node.meet(member("b"))
+        node.meet(member("b"), member("c"))
+        assert (node.spread.holds("b"), node.spread.holds("c")) == (True, None)

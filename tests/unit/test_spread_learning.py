@@ -31,9 +31,35 @@ class EndTests(SynchronousTestCase):
         node.start()
         node.meet(member("b"))
         assert told == []
+        node.meet(member("b"), member("c"), member("d"))
         node.answer("b", state(7, 70))
-        node.meet(member("b"), member("c"))
+        why = node.spread.ready_because
+        node.answer("c", state(8, 80))
+        node.fail("d")
+        node.spread.addresses_tried(node.now, nobody_else=True)
+        node.run(TIMEOUT_S)
+        node.meet(member("b"), member("e"))
         assert told == [False]
+        assert node.spread.ready_because == why
+        assert node.store.current == state(8, 80)
+
+    def test_it_ends_though_nothing_at_all_happens(self) -> None:
+        """No member is seen, and no address was tried by then."""
+        node = Node()
+        node.spread.start(node.now, somebody_to_ask=True)
+        node.turn()
+        node.run(TIMEOUT_S)
+        assert not node.spread.learning
+
+    def test_who_fails_after_the_end_is_not_remembered(self) -> None:
+        """Memory does not grow with all that was ever there."""
+        node = Node()
+        node.start()
+        node.meet(*members(5))
+        node.answer("m00000", state(7, 70))
+        for name in list(node.under_way):
+            node.fail(name)
+        assert (node.spread._learning._silent, node.spread._learning._not_before) == ({}, {})
 
     def test_a_ready_member_ends_it(self) -> None:
         """With its state merged, even from a generation far above what a push may bring."""
@@ -76,6 +102,7 @@ class EndTests(SynchronousTestCase):
             node.run(TIMEOUT_S - 0.01)
             assert node.spread.learning
             assert 0 < node.spread.retry_after_s(node.now) < 0.02
+            assert node.spread.retry_after_s(node.now + 1.0) == 0.0
             node.run(0.02)
             assert not node.spread.learning
             assert "own cluster" in node.spread.ready_because
@@ -218,6 +245,25 @@ class ColdStartTests(SynchronousTestCase):
         assert not node.spread.learning
         assert node.store.current == state(100, 5)
 
+    def test_only_failures_in_a_row_count(self) -> None:
+        """A member that answers now and then is there."""
+        node = Node()
+        node.start()
+        node.meet(member("b"), member("holder"))
+        node.spread.addresses_tried(node.now, nobody_else=False)
+        node.fail("holder")
+        node.answer("b", state(0, 42), learning=True)
+        node.run(PAUSE_S + 0.01)
+        node.answer("holder", state(0, 42), learning=True)
+        node.answer("b", state(0, 42), learning=True)
+        node.run(PAUSE_S + 0.01)
+        assert list(node.under_way) == ["holder"]
+        node.fail("holder")
+        assert node.spread.learning
+        node.run(PAUSE_S + 0.01)
+        node.answer("holder", state(100, 5))
+        assert node.store.current == state(100, 5)
+
     def test_a_silent_member_that_answers_counts_again(self) -> None:
         """And may be the ready one."""
         node = Node()
@@ -285,6 +331,8 @@ class QuestionTests(SynchronousTestCase):
         node.fail("m00000")
         assert len(node.under_way) == PARALLEL_MAX
         assert "m00000" not in node.under_way
+        node.run(2 * PAUSE_S)
+        assert len(node.under_way) == PARALLEL_MAX
 
     def test_plain_and_unreachable_members_are_not_asked(self) -> None:
         """They have no state to tell."""
@@ -337,4 +385,15 @@ class QuestionTests(SynchronousTestCase):
         node.run(9.0)
         assert node.raised == []
         node.run(1.5)
+        assert [one for _, one in node.raised] == [state(3, 30)]
+
+    def test_a_tie_is_dealt_with_when_learning_ends_early(self) -> None:
+        """The shell is told of the deadline that now counts."""
+        node = Node(initial=state(3, 30))
+        node.start()
+        node.spread.receive_original(state(3, 29), node.now)
+        node.turn()
+        node.spread.addresses_tried(node.now, nobody_else=True)
+        node.turn()
+        node.run(SpreadSettings().tie_patience_s)
         assert [one for _, one in node.raised] == [state(3, 30)]

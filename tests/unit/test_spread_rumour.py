@@ -57,6 +57,11 @@ class EventTests(SynchronousTestCase):
         except RemoteProtocolError:
             return
 
+    def test_with_a_value_it_is_a_state_whatever_else_it_says(self) -> None:
+        """A later version may name the tag too."""
+        told = {**state(7, 70).to_json(), "tag": state(7, 70).tag}
+        assert decode_event(json.dumps(told).encode()) == state(7, 70)
+
     def test_a_payload_that_is_too_long_is_refused(self) -> None:
         """Even if it is JSON."""
         payload = encode_event(state(1))
@@ -83,6 +88,20 @@ class EventTests(SynchronousTestCase):
         node.spread.receive_events([bad, event(state(1, 1), relay_wanted=False)], node.now)
         assert node.store.current == state(1, 1)
         assert node.spread.counters["events_malformed"] == 2
+
+    def test_those_of_one_push_pull_are_judged_one_by_one(self) -> None:
+        """What is none of ours, malformed or too far ahead does not hide what comes behind it."""
+        node = Node()
+        bad = [
+            event(state(9, 9), name="deploy"),
+            UserEvent(EVENT_NAME, b"{", b"raw", relay_wanted=False),
+            event(state(2**40, 5)),
+        ]
+        for odd in bad:
+            held = node.store.current.generation
+            node.spread.receive_events([odd, event(state(held + 1, 1))], node.now)
+            assert node.store.current == state(held + 1, 1)
+        assert (node.spread.counters["events_malformed"], node.spread.counters["states_refused"]) == (1, 1)
 
     def test_events_of_other_names_are_none_of_ours(self) -> None:
         """They change nothing and are not counted."""
@@ -268,6 +287,18 @@ class CopyTests(SynchronousTestCase):
             assert sum(len(rumour.direct) for rumour in newer) == 500
         assert len(dict.fromkeys(first)) > 1, "always the same would be starved by many writes"
 
+    def test_copies_go_on_while_the_next_event_has_to_wait(self) -> None:
+        """Its time is later than that of the next copies."""
+        node = Node(settings=ALL_STRAIGHT)
+        node.meet(*members(900))
+        for value in range(SETTINGS.events_burst + 1):
+            node.write(value)
+            node.turn()
+        copies = sum(len(rumour.direct) for _, rumour in node.rumours)
+        node.run(0.1)
+        more = sum(len(rumour.direct) for _, rumour in node.rumours) - copies
+        assert 0.08 * SETTINGS.direct_copies_per_s < more <= 0.1 * SETTINGS.direct_copies_per_s + 1
+
     def test_those_who_are_gone_get_no_copy(self) -> None:
         """Failed and left members get none; those that are leaving still do."""
         node = Node()
@@ -322,6 +353,13 @@ class BucketTests(SynchronousTestCase):
             if bucket.take(1, now):
                 return
         raise AssertionError("no token came")
+
+    def test_after_a_rest_there_is_one_burst_and_no_more(self) -> None:
+        """What was not used is not saved."""
+        bucket, now = TokenBucket(5.0, 5), 1.7e9
+        for _ in range(3):
+            assert bucket.take(1000, now) == 5
+            now += 3600.0
 
     def test_the_rate_is_reached(self) -> None:
         """Over a minute of asking at the times that it names."""

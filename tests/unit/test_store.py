@@ -15,7 +15,7 @@ from onevalue.errors import (
 )
 from onevalue.store import GENERATION_MAX, ORIGIN_LENGTH_MAX, Source, State, Store, state_from_json
 from onevalue.types import Generation
-from onevalue.values import VALUE_MAX, VALUE_MIN, VALUE_SIZE_MAX, Value, canonical
+from onevalue.values import VALUE_DEPTH_MAX, VALUE_MAX, VALUE_MIN, VALUE_SIZE_MAX, Value, canonical
 from tests.strategies import LAW, any_states, states, values
 
 
@@ -171,9 +171,12 @@ class JsonTests(SynchronousTestCase):
             {"generation": 0, "value": VALUE_MIN},
             {"generation": GENERATION_MAX, "value": VALUE_MAX, "origin": "x" * ORIGIN_LENGTH_MAX, "time": 2**53 - 1},
             {"generation": 1, "value": 1, "origin": "\u00e9", "time": 0, "else": [1]},
+            {"generation": 1, "value": "x" * (VALUE_SIZE_MAX - 2)},
+            {"generation": 1, "value": json.loads("[" * VALUE_DEPTH_MAX + "]" * VALUE_DEPTH_MAX)},
         ):
             read = state_from_json(obj)
             assert (read.generation, read.value) == (obj["generation"], obj["value"])
+            assert (read.origin, read.time) == (obj.get("origin", ""), obj.get("time", 0.0))
 
     def test_anything_odd_is_refused(self) -> None:
         """A missing field, a wrong type, a number out of range, text that UTF-8 cannot express."""

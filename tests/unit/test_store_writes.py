@@ -1,10 +1,22 @@
 """The store's own writes: head and current, group commit, writes that are overtaken, and who is told."""
 
+from collections.abc import Callable
+
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import ConflictError, ExhaustedError, NotDurableError
-from onevalue.store import GENERATION_MAX, WAITING_WRITES_MAX, Change, Condition, Source, State, Store, Write
+from onevalue.store import (
+    GENERATION_MAX,
+    WAITING_SIZE_MAX,
+    WAITING_WRITES_MAX,
+    Change,
+    Condition,
+    Source,
+    State,
+    Store,
+    Write,
+)
 from onevalue.types import Generation
 from onevalue.values import Value
 
@@ -94,6 +106,24 @@ class WriteTests(SynchronousTestCase):
             self.desk.propose(60, if_match=state(5, 51).tag)
         assert self.store.head == self.store.current
 
+    def test_what_a_writer_may_demand(self) -> None:
+        """One of some states, none of some others, or both; or that there is no state, which never holds."""
+        here, other, more = state(5, 50).tag, state(5, 51).tag, state(6, 50).tag
+        for condition, made in (
+            (Condition(), True),
+            (Condition((here,)), True),
+            (Condition((other, here)), True),
+            (Condition((other, more)), False),
+            (Condition(()), False),
+            (Condition(none_match=(other, more)), True),
+            (Condition(none_match=(other, here)), False),
+            (Condition((here,), none_match=(other,)), True),
+            (Condition((here,), none_match=(here,)), False),
+            (Condition(no_state=True), False),
+            (Condition((here,), no_state=True), False),
+        ):
+            assert (condition.refuses(self.store.current) is None) is made, condition
+
     def test_a_failed_commit_fails_all_that_wait(self) -> None:
         """Those of the commit and those behind it; head falls back, and the next write takes the generation anew."""
         self.desk.propose(60)
@@ -119,6 +149,37 @@ class WriteTests(SynchronousTestCase):
             self.desk.propose(1)
         assert self.store.head is head
         assert len(self.desk.commit()) == WAITING_WRITES_MAX
+
+    def test_only_so_many_bytes_of_writes_wait(self) -> None:
+        """Up to WAITING_SIZE_MAX, the last byte included; what was committed, failed or given up makes room again."""
+        ends: list[Callable[[], object]] = [
+            self.desk.commit,
+            lambda: self.store.end_commit("the disk is full"),
+            lambda: self.store.give_up_waiting("the node stops"),
+        ]
+        half = "x" * (WAITING_SIZE_MAX // 2 - 2)
+        for end in ends:
+            for _ in range(2):
+                self.desk.propose(half)
+            head = self.store.head
+            with pytest.raises(NotDurableError):
+                self.desk.propose(1)
+            assert self.store.head is head
+            end()
+            assert self.store.head is self.store.current
+        self.desk.propose(half)
+        with pytest.raises(NotDurableError):
+            self.desk.propose(half + "x")
+
+    def test_writes_that_are_refused_upon_a_merge_make_room(self) -> None:
+        """Those that wait on count as before."""
+        half = "x" * (WAITING_SIZE_MAX // 2 - 2)
+        self.desk.propose(half, if_match=state(5, 50).tag)
+        self.desk.propose(half)
+        self.store.merge(state(9, 90), Source.NOTIFY)
+        self.desk.propose(half)
+        with pytest.raises(NotDurableError):
+            self.desk.propose(1)
 
     def test_the_largest_generation_can_be_written_but_not_passed(self) -> None:
         """The write that would need one more is refused, and changes nothing."""
@@ -223,6 +284,19 @@ class OvertakenTests(SynchronousTestCase):
         assert self.store.current == state(6, 55)
         self.store.end_commit()
         assert (self.store.current, self.desk.results) == (state(6, 60), [(60, "made")])
+
+    def test_a_commit_that_ends_below_what_is_held_takes_nothing_back(self) -> None:
+        """The write is made: others have passed it since those behind it were given up."""
+        self.desk.propose(60)
+        self.store.begin_commit()
+        self.desk.propose(70)
+        self.store.merge(state(7, 65), Source.EVENT)
+        self.store.give_up_waiting("the disk does not answer")
+        assert self.store.head is self.store.current
+        self.store.end_commit()
+        assert (self.store.current, self.store.head) == (state(7, 65), state(7, 65))
+        assert self.desk.results == [(70, "NotDurableError"), (60, "made")]
+        assert [change.new for change in self.desk.changes] == [state(7, 65)]
 
     def test_a_refused_write_is_never_above_what_is_held(self) -> None:
         """A state between two writes of a commit under way fails neither: the journal may have both already.

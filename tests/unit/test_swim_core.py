@@ -156,6 +156,19 @@ class PacketTests(SynchronousTestCase):
         reached = {address for message, address in bench.sent() if not isinstance(message, Ping | Ack)}
         assert reached == {address_of(name) for name in "cde"}
 
+    def test_the_living_get_gossip_however_long_they_are_known(self) -> None:
+        """The dead until 30 s after their death, though they are remembered for longer."""
+        settings = SwimSettings(gossip_nodes=9, probe_interval_s=1000.0)
+        bench = Bench("bcde", settings)
+        bench.hear(Dead(Incarnation(1), "b", "b"), Dead(Incarnation(1), "c", "x"), Suspect(Incarnation(1), "d", "x"))
+        for incarnation, wait_s, names in ((2, 29.0, "cde"), (3, 2.0, "de")):
+            bench.wait(wait_s)
+            bench.sent()
+            bench.hear(alive("e", incarnation))
+            bench.wait(0.3)
+            reached = {address for message, address in bench.sent() if isinstance(message, Alive)}
+            assert reached == {address_of(name) for name in names}
+
     def test_silence_costs_nothing(self) -> None:
         """With empty queues no gossip is sent."""
         bench = Bench("b", SwimSettings(probe_interval_s=1000.0))

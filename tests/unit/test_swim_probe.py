@@ -55,6 +55,7 @@ class DirectTests(SynchronousTestCase):
         assert isinstance(event, AckReceived)
         assert (event.member.name, event.payload) == (ping.node, b"coordinate")
         assert abs(event.rtt_s - 0.25) < 1e-9
+        assert (bench.swim.round_trips.count, bench.swim.round_trips.sum) == (1, event.rtt_s)
         assert bench.swim.health_score == 2
         bench.wait(0.4)
         assert bench.sent_of(IndirectPing) == []
@@ -72,6 +73,18 @@ class DirectTests(SynchronousTestCase):
         assert probed.count("c") >= 4
         assert len(set(probed)) > 2
         assert all("c" in pair for pair in pairwise(probed))
+
+    def test_a_member_that_was_wanted_soon_once_is_out_of_turn_once(self) -> None:
+        """Then it has its turn as all others."""
+        bench = Bench("bcdef")
+        bench.swim.probe_soon("c")
+        probed: list[str] = []
+        for _ in range(21):
+            ping = _begin(bench)
+            probed.append(ping.node)
+            bench.hear(Ack(ping.seq_no), source=address_of(ping.node))
+        assert probed[0] == "c"
+        assert probed[1:].count("c") == 4
 
     def test_acks_are_matched_by_number_alone(self) -> None:
         """A strange number is ignored, and the second ack of a number too."""
@@ -148,6 +161,8 @@ class IndirectTests(SynchronousTestCase):
             assert [event.member.name for event in got] == ([ping.node] if suspect else []), how
             assert [event.by for event in got] == (["a"] if suspect else []), how
             assert bench.swim.health_score == health, (how, nacks)
+            counted = [bench.swim.counters[name] for name in ("probes_by_stream", "probes_failed")]
+            assert counted == [how == "stream", suspect], how
 
     def test_where_the_host_says_that_nobody_listens_the_member_is_soon_dead(self) -> None:
         """Half of the shortest suspicion later; after a silence, or another failure, it takes the usual time."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.config import SwimSettings
-from onevalue.swim.events import MemberJoined, PushPullDone, UserStateReceived
+from onevalue.swim.events import MemberJoined, NameConflict, PushPullDone, UserStateReceived
 from onevalue.swim.members import MemberRecord
 from onevalue.swim.pushpull import as_entry, as_message, version_fault
 from onevalue.swim.streams import STREAM_REQUESTS_MAX
@@ -62,6 +62,8 @@ class VersionTests(SynchronousTestCase):
             ([_entry("b", vsn=bytes([3, 5, 3, 2, 5, 5]))], [_record()]),
             ([_entry("b", vsn=bytes([1, 1, 1, 2, 5, 5]))], [_record()]),
             ([_entry("b", vsn=bytes([1, 5, 2, 2, 4, 4]))], [_record()]),
+            ([_entry("b", vsn=bytes([1, 5, 2, 4, 5, 4])), _entry("c", vsn=bytes([1, 5, 2, 2, 5, 2]))], [_record()]),
+            ([_entry("b", vsn=bytes([3, 5, 3, 2, 5, 5])), _entry("c", vsn=bytes([1, 5, 3, 2, 5, 5]))], [_record()]),
             ([_entry("b"), _entry("c", DEAD, vsn=bytes([1, 9, 9, 2, 5, 5]))], [_record()]),
             ([_entry("b")], [_record(), _record(DEAD, bytes([1, 9, 9, 2, 5, 5]))]),
             ([_entry("b"), _entry("c", vsn=b"")], [_record()]),
@@ -126,6 +128,27 @@ class MergeTests(SynchronousTestCase):
             PushPullDone(request_id, address_of("b"), True, None),
         )
         assert bench.swim.last_heard == 0.5
+
+    def test_the_own_name_at_another_address_is_a_conflict_though_not_alive_there(self) -> None:
+        """Told with that address, and counted; where this node is itself, or leaves, there is none."""
+        elsewhere, port = addr_of("q"), PORT + 1
+        for addr, told_port, leaves, conflict in (
+            (elsewhere, PORT, False, (elsewhere, PORT)),
+            (elsewhere, 0, False, (elsewhere, PORT)),
+            (addr_of("a"), port, False, (addr_of("a"), port)),
+            (addr_of("a"), PORT, False, None),
+            (addr_of("a"), 0, False, None),
+            (elsewhere, PORT, True, None),
+        ):
+            for status in (SUSPECT, DEAD):
+                bench = Bench("b")
+                if leaves:
+                    bench.swim.leave(bench.now)
+                entry = replace(_entry("a", status), addr=addr, port=told_port)
+                bench.swim.receive_stream(PushPull(False, (_entry("b", status), entry)), bench.now)
+                told = [(event.addr, event.port) for event in bench.events() if isinstance(event, NameConflict)]
+                assert told == ([] if conflict is None else [conflict])
+                assert bench.swim.counters["conflicts"] == len(told)
 
     def test_a_restarted_node_that_others_remember_refutes_upwards(self) -> None:
         """Told of itself with a higher incarnation, alive or dead, it goes above (pitfall 7)."""

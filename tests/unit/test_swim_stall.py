@@ -5,7 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue.config import LAN, SwimSettings
 from onevalue.swim.probe import DOUBTS_MAX
 from onevalue.swim.stall import STALL_SHARE
-from onevalue.swim.suspicion import PUT_OFFS_MAX
+from onevalue.swim.suspicion import PUT_OFFS_MAX, Suspicion
 from onevalue.types import Incarnation
 from onevalue.wire.messages import Ack, NodeStatus, Ping, Suspect
 from tests.unit.swim_bench import Bench, address_of, alive
@@ -65,6 +65,14 @@ class SuspicionTests(SynchronousTestCase):
         before = suspicion_s(bench, "b")
         stand_still(bench, 5.0)
         assert suspicion_s(bench, "b") == before
+
+    def test_what_lasts_longer_uses_up_nothing(self) -> None:
+        """It can be put off as often as any other when its time comes."""
+        suspicion = Suspicion("x", wanted=0, min_s=10.0, max_s=60.0, now=0.0)
+        assert not any(suspicion.put_off(float(until)) for until in range(11))
+        assert suspicion.deadline == 10.0
+        assert [suspicion.put_off(11.0 + count) for count in range(PUT_OFFS_MAX + 1)] == [True] * PUT_OFFS_MAX + [False]
+        assert suspicion.deadline == 10.0 + PUT_OFFS_MAX
 
     def test_confirmations_do_not_end_it_before_that(self) -> None:
         """They stand among what is read first, and the refutation behind them."""
@@ -131,8 +139,18 @@ class HealthTests(SynchronousTestCase):
 
     def test_it_is_worse_by_the_probes_that_were_missed(self) -> None:
         """Up to the worst there is."""
-        for still_s, score in [(0.3, 1), (0.9, 1), (1.3, 2), (4.3, 5), (1e6, 7)]:
-            bench = Bench()
+        slow = SwimSettings(probe_interval_s=5.0)
+        table = [
+            (0.3, 1, LAN),
+            (0.9, 1, LAN),
+            (1.3, 2, LAN),
+            (4.3, 5, LAN),
+            (1e6, 7, LAN),
+            (4.3, 1, slow),
+            (6.0, 2, slow),
+        ]
+        for still_s, score, settings in table:
+            bench = Bench(settings=settings)
             bench.wait(5.0)
             due = bench.swim._doubt._due
             assert due is not None

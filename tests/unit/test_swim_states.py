@@ -83,6 +83,34 @@ class NewsTests(SynchronousTestCase):
         bench.hear(Alive(Incarnation(2), "b", addr_of("b"), 0, b"", VSN))
         assert (_known(bench, "b").port, _known(bench, "b").incarnation) == (PORT, 2)
 
+    def test_a_port_that_is_told_is_that_of_the_member(self) -> None:
+        """Members need not all use one."""
+        bench = Bench()
+        bench.hear(Alive(Incarnation(1), "b", addr_of("b"), 7999, b"", VSN))
+        assert _known(bench, "b").address == (address_of("b")[0], 7999)
+        bench.hear(Alive(Incarnation(2), "b", addr_of("b"), PORT, b"", VSN))
+        assert [type(event) for event in bench.events()] == [MemberJoined, NameConflict]
+
+    def test_a_member_without_a_name_or_an_address_is_none(self) -> None:
+        """It is counted as malformed, and changes nothing."""
+        bench = Bench("b")
+        before = bench.swim.members()
+        odd = [("", addr_of("c")), ("c", b""), ("b", b"")]
+        for name, addr in odd:
+            bench.hear(Alive(Incarnation(9), name, addr, PORT, b"", VSN))
+        assert bench.swim.members() == before
+        assert bench.swim.counters["malformed"] == len(odd)
+        assert bench.events() == []
+
+    def test_a_known_member_that_tells_no_versions_keeps_its_own(self) -> None:
+        """And one that tells others has these."""
+        bench = Bench("b")
+        bench.hear(alive("b", 2, vsn=b""))
+        assert (_known(bench, "b").incarnation, _known(bench, "b").vsn) == (2, VSN)
+        newer = bytes([1, 5, 3, 2, 5, 4])
+        bench.hear(alive("b", 3, vsn=newer))
+        assert _known(bench, "b").vsn == newer
+
     def test_the_mapped_form_is_kept_as_it_came_and_dialled_as_ipv4(self) -> None:
         """Sixteen bytes stay sixteen bytes."""
         bench = Bench()
@@ -273,3 +301,7 @@ class LocalTests(SynchronousTestCase):
             bench.hear(*(_dead(name) for name in peers))
             bench.swim.leave(bench.now)
             assert len(bench.events_of(LeaveSent)) == 1
+            bench.hear(alive("c"))
+            bench.wait(5.0)
+            assert _dead("a", 1, "a") in [message for message, _ in bench.sent()]
+            assert bench.events_of(LeaveSent) == []

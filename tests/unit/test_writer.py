@@ -17,7 +17,7 @@ from onevalue.histogram import Histogram
 from onevalue.journal import Contents, HistoryEntry, IJournal, LamportClocks, NullJournal, Peer
 from onevalue.spread import Spread
 from onevalue.store import WAITING_WRITES_MAX, Condition, Source, State, Store
-from onevalue.writer import Writer
+from onevalue.writer import ACKNOWLEDGED, Writer
 from tests.fakes import at_once
 from tests.spread_rig import state
 
@@ -137,6 +137,20 @@ class WriterTests(WriterRig):
         made = self.successResultOf(done)
         assert (made, made.origin, made.time) == (state(6, 60), "me", 1234.5)
         assert self.store.current == made
+
+    def test_each_end_is_counted_once(self) -> None:
+        """As metrics show it, also of those that are refused before they begin."""
+        for value in (60, 70):
+            self.writer.write(value)
+        self.journal.end()
+        self.journal.end()
+        for condition, value in ((Condition.of("1-" + "0" * 16), 80), (None, 90)):
+            self.writer.write(value, condition).addErrback(lambda _: None)
+        self.journal.end("the disk is full")
+        self.writer.close()
+        self.writer.write(100).addErrback(lambda _: None)
+        ended = {ACKNOWLEDGED: 2, "conflict": 1, "not_durable": 1, "not_ready": 1, "exhausted": 0}
+        assert self.writer.results == ended
 
     def test_closed_it_takes_no_more_writes_and_ends_those_under_way(self) -> None:
         """A node that stops could not tell anybody of a later one; what it has begun is made, and told while it can."""
