@@ -240,6 +240,11 @@ async def test_a_reset_can_keep_the_value_of_one_node(house: House) -> None:
     nodes = await house.cluster(3, options=["--key-file", key_file(house, new_key())])
     await nodes[0].set(5)
     await all_hold_one_state(nodes, within_s=5)
+
+    async def journalled() -> bool:
+        return await values(nodes[2]) == [5]
+
+    await eventually(journalled, 5, "the third has on its disk what it learnt")
     await nodes[2].kill()
     await nodes[0].set(6)
     await nodes[1].holds(6)
