@@ -6,7 +6,7 @@ know how an exchange travels.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
@@ -15,7 +15,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from onevalue.errors import ConflictError, UndecipherableError, WriteRefusedError
+from onevalue.errors import ConflictError, RemoteProtocolError, UndecipherableError, WriteRefusedError
 from onevalue.exchange import Statement
 from onevalue.loglines import shown
 from onevalue.membership import IMembership
@@ -37,6 +37,11 @@ FAULT_PAUSE_S = 1.0
 
 ExchangeStates = Callable[[Exchange, Statement], "Deferred[Statement | None]"]
 """One exchange: see `exchanging.exchange_states`."""
+
+
+def _no_answer(_: object, timeout_s: float) -> NoReturn:
+    """Raises what people read of an exchange that took too long."""
+    raise RemoteProtocolError(f"it did not answer within {timeout_s:g} s")
 
 
 class Broadcaster(Service):
@@ -177,7 +182,7 @@ class Broadcaster(Service):
         """Exchange states with a member; spread hears how it ended, within the deadline."""
         # Whatever goes wrong, at once too, must reach spread: else it took the member for busy for ever.
         under_way = maybeDeferred(self._exchange_states, exchange, self._spread.statement_for(exchange))
-        under_way.addTimeout(EXCHANGE_TIME_MAX_S, self._reactor)
+        under_way.addTimeout(EXCHANGE_TIME_MAX_S, self._reactor, _no_answer)
         self._under_way.append(under_way)
 
         def ended(result: Statement | Failure | None) -> None:

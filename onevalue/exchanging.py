@@ -135,12 +135,15 @@ def exchange_states(
         signature = None if signatures is None else ",".join(signatures)
         return understand_answer(body, signed, signature, contact, signer)
 
-    done: Deferred[Statement | None] = requested.addCallbacks(answered, _raise_reason)
+    done: Deferred[Statement | None] = requested.addCallback(answered).addErrback(_raise_reason)
     return done
 
 
 def _raise_reason(failure: Failure) -> None:
-    """Raises what it was that kept a request from being answered, where Twisted shows only that something did."""
+    """Raises what it was that kept a request from being answered, where Twisted shows only that something did.
+
+    So who has set a deadline finds the CancelledError that is looked for, and people find words in the log.
+    """
     error = failure.value
     if isinstance(error, RequestTransmissionFailed | ResponseFailed):
         for each in error.reasons:
@@ -149,6 +152,8 @@ def _raise_reason(failure: Failure) -> None:
             if each.check(SSL.Error):
                 why = ", ".join(part for *_, part in each.value.args[0]) if each.value.args else "it broke off"
                 raise RemoteProtocolError(f"no TLS connection: {why}")
+        for each in error.reasons:
+            each.raiseException()
     failure.raiseException()
 
 

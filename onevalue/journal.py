@@ -96,7 +96,11 @@ class Work(Protocol):
     """Where a journal's file is written and read, one thing after the other; `JournalThread`, or a simulator's."""
 
     def write(
-        self, entries: Sequence[HistoryEntry], peers: Sequence[Peer] | None, clocks: LamportClocks | None
+        self,
+        entries: Sequence[HistoryEntry],
+        peers: Sequence[Peer] | None,
+        clocks: LamportClocks | None,
+        disowned: Sequence[str],
     ) -> "Deferred[None]":
         """Fires when it is durable; see `journal_file.write`. Fails with sqlite3.Error, and then nothing of it is."""
 
@@ -168,6 +172,11 @@ class Journal:
             return fail(JournalError(f"{self._path}: {self._waiting.states} states wait already. Try again later"))
         self._begin()
         return append.done
+
+    def disown(self, states: Sequence[State]) -> None:
+        """See IJournal."""
+        if states:
+            self._later(Behind(disowned=tuple(state.tag for state in states)).over(self._behind))
 
     def learn(self, state: State, source: Source) -> None:
         """See IJournal."""
@@ -262,12 +271,15 @@ class Journal:
         self._began = self._reactor.seconds()
         self._under_way = self._waiting.take_batch()
         behind, self._behind = self._behind, Behind()
-        # What was learnt comes first: writes that it has overtaken were never accepted.
-        entries = [] if behind.learnt is None else [behind.learnt]
-        for append in self._under_way:
-            entries += append.entries
+        entries = [entry for append in self._under_way for entry in append.entries]
+        if behind.disowned:
+            disowned = set(behind.disowned)
+            entries = [entry for entry in entries if entry.state.tag not in disowned]
+        if behind.learnt is not None:
+            # In its place: one that falls between writes has overtaken none of them.
+            entries = sorted([*entries, behind.learnt], key=lambda entry: entry.state)
         self._stall_timer = self._reactor.callLater(STALL_S, self._stall)
-        commit = self._thread.write(entries, behind.peers, behind.clocks)
+        commit = self._thread.write(entries, behind.peers, behind.clocks, behind.disowned)
         outcome = commit.addCallbacks(self._committed, self._failed, callbackArgs=(entries,), errbackArgs=(behind,))
         outcome.addCallback(self._ended).addErrback(self._log_bug)
 

@@ -225,11 +225,13 @@ def write(
     peers: Sequence[Peer] | None,
     clocks: LamportClocks | None,
     history_max: int = HISTORY_MAX_DEFAULT,
+    disowned: Sequence[str] = (),
 ) -> None:
     """A transaction is begun that holds all this; the caller commits it, or rolls it back when this raises.
 
-    An entry counts only if its state is above the current one and above those before it: then it is the current one,
-    and stands in the history, of which the newest `history_max` are left.
+    An entry whose state is above the current one, and above those before it, is the current one then. Such entries
+    stand in the history, and so do all own writes: they may be acknowledged below what was learnt meanwhile. The newest
+    `history_max` are left of it.
 
     Args:
         connection: from `connect`, or configured alike.
@@ -237,18 +239,23 @@ def write(
         peers: replace those that are there; None leaves them.
         clocks: likewise.
         history_max: 0 .. HISTORY_MAX_LIMIT.
+        disowned: tags of states that stand in the history no more.
 
     With nothing to write the transaction still writes, so that its commit tells whether the disk takes anything.
     """
     connection.rollback()  # without effect, unless the rollback of a failed transaction failed too
     connection.execute("BEGIN IMMEDIATE")
+    rows = [(int(tag.partition("-")[0]), tag) for tag in disowned]  # SQLite need not read a value to rule a row out
+    connection.executemany("DELETE FROM history WHERE generation = ? AND tag = ?", rows)
     current: State | None = None
     for entry in entries:
-        if current < entry.state if current is not None else _is_above_current(connection, entry.state):
+        is_above = current < entry.state if current is not None else _is_above_current(connection, entry.state)
+        if is_above:
             current = entry.state
+        if is_above or entry.source is Source.SET:
             connection.execute(
                 "INSERT INTO history (generation, value, origin, time, tag, source) VALUES (?, ?, ?, ?, ?, ?)",
-                (*_row(current), entry.source.value),
+                (*_row(entry.state), entry.source.value),
             )
     if current is not None:
         connection.execute("INSERT OR REPLACE INTO current VALUES (1, ?, ?, ?, ?, ?)", _row(current))

@@ -25,9 +25,16 @@ class IJournal(Interface):
     def append(states: Sequence[State], source: Source) -> Deferred[None]:
         """Fires when all the states are durable, in one transaction.
 
-        The current state is the largest of them and of what was there; accepted ones stand in the history. Fails with
-        JournalError, and then nothing of it is kept (a power failure in that moment aside: what was refused may then
-        be there after all). It has no deadline once its transaction runs: its outcome is known when the disk answers.
+        The current state is the largest of them and of what was there; own writes stand in the history, and others
+        that were accepted. Fails with JournalError, and then nothing of it is kept (a power failure in that moment
+        aside: what was refused may then be there after all). It has no deadline once its transaction runs: its outcome
+        is known when the disk answers.
+        """
+
+    def disown(states: Sequence[State]) -> None:
+        """States whose append is not done yet were overtaken: they will stand in no history. Never fails.
+
+        Once a larger one that is learnt in the same turn is durable, so is this.
         """
 
     def learn(state: State, source: Source) -> None:
@@ -82,6 +89,9 @@ class NullJournal:
     def append(self, states: Sequence[State], source: Source) -> Deferred[None]:  # noqa: ARG002  # nothing is kept
         """Fires at once."""
         return succeed(None)
+
+    def disown(self, states: Sequence[State]) -> None:
+        """No effect."""
 
     def learn(self, state: State, source: Source) -> None:
         """No effect."""

@@ -20,23 +20,29 @@ WAITING_STATES_MAX = 4 * BATCH_STATES_MAX
 """States that wait for their transaction; an append beyond is refused."""
 
 
+DISOWNED_MAX = BATCH_STATES_MAX
+"""Tags of states that are to be no history; while the disk takes nothing the oldest make room."""
+
+
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """What is written when there is time, in one slot each; None: nothing."""
+    """What is written when there is time, in one slot each; None: nothing. `disowned`: tags, of states appended."""
 
     learnt: HistoryEntry | None = None
     peers: tuple[Peer, ...] | None = None
     clocks: LamportClocks | None = None
+    disowned: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return self != Behind()
 
     def over(self, older: "Behind") -> "Behind":
-        """Both; in a slot that both fill, this one's."""
+        """Both; in a slot that both fill, this one's; all that is disowned, up to DISOWNED_MAX."""
         return Behind(
             learnt=older.learnt if self.learnt is None else self.learnt,
             peers=older.peers if self.peers is None else self.peers,
             clocks=older.clocks if self.clocks is None else self.clocks,
+            disowned=(older.disowned + self.disowned)[-DISOWNED_MAX:],
         )
 
 

@@ -53,10 +53,14 @@ class JournalThread:
         self._pool: Any = pool  # adbapi is not annotated
 
     def write(
-        self, entries: Sequence[HistoryEntry], peers: Sequence[Peer] | None, clocks: LamportClocks | None
+        self,
+        entries: Sequence[HistoryEntry],
+        peers: Sequence[Peer] | None,
+        clocks: LamportClocks | None,
+        disowned: Sequence[str],
     ) -> Deferred[None]:
         """Fires when it is durable; see `journal_file.write`. Fails with sqlite3.Error, and then nothing of it is."""
-        written: Deferred[None] = self._pool.runWithConnection(self._write, entries, peers, clocks)
+        written: Deferred[None] = self._pool.runWithConnection(self._write, entries, peers, clocks, disowned)
         return written
 
     def read_history(self, limit: int) -> Deferred[list[HistoryEntry]]:
@@ -90,9 +94,10 @@ class JournalThread:
         entries: Sequence[HistoryEntry],
         peers: Sequence[Peer] | None,
         clocks: LamportClocks | None,
+        disowned: Sequence[str],
     ) -> None:
         self._place.demand()
-        journal_file.write(connection, entries, peers, clocks, self._history_max)
+        journal_file.write(connection, entries, peers, clocks, self._history_max, disowned)
 
     def _disconnect(self) -> None:
         for connection in list(self._pool.connections.values()):

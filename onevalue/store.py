@@ -245,6 +245,7 @@ class Store:
         self._waiting: list[Write] = []
         self._waiting_size = 0  # bytes of their values
         self._observers: list[Observer] = []
+        self._tell_overtaken: Callable[[list[State]], None] = lambda _: None
 
     @property
     def current(self) -> State:
@@ -266,6 +267,13 @@ class Store:
         """
         self._observers.append(observer)
         return lambda: self._observers.remove(observer)
+
+    def when_overtaken(self, tell: Callable[[list[State]], None]) -> None:
+        """From now on `tell` is called with the states in flight that were overtaken, before the change is seen.
+
+        Their writes are refused or numbered anew: they are not accepted here, though the journal may have them already.
+        """
+        self._tell_overtaken = tell
 
     def propose(
         self,
@@ -362,6 +370,8 @@ class Store:
 
     def _rebase(self, base: State) -> list[Write]:
         """Number the waiting writes anew above `base`; returns those that cannot be: refused, or for want of room."""
+        # One that is the very same is accepted.
+        self._tell_overtaken([write.state for write in self._waiting if write.in_flight and write.state < base])
         upon, kept, lost = base, [], []
         for write in self._waiting:
             if write.condition is not None and write.condition.refuses(upon) is not None:

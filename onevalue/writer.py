@@ -66,6 +66,7 @@ class Writer:
         self._idle_waiters: list[Deferred[None]] = []
         self.results = dict.fromkeys([ACKNOWLEDGED, *RESULTS.values()], 0)
         journal.observe_stall(self._stalled)
+        store.when_overtaken(journal.disown)
 
     @property
     def not_ready(self) -> str | None:

@@ -86,7 +86,11 @@ class _Thread:
         self._clock = clock
 
     def write(
-        self, entries: Sequence[HistoryEntry], peers: Sequence[Peer] | None, clocks: LamportClocks | None
+        self,
+        entries: Sequence[HistoryEntry],
+        peers: Sequence[Peer] | None,
+        clocks: LamportClocks | None,
+        disowned: Sequence[str],  # noqa: ARG002  # there is no history
     ) -> "Deferred[None]":
         written: Deferred[None] = Deferred()
 

@@ -7,10 +7,13 @@ from random import Random
 from typing import Any
 
 from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, fail, inlineCallbacks, succeed  # noqa: A004  # Twisted has its own
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.client import RequestTransmissionFailed
 
 from onevalue.broadcaster import EXCHANGE_TIME_MAX_S, FAULT_PAUSE_S, Broadcaster
 from onevalue.config import SpreadSettings
@@ -70,8 +73,9 @@ class SilentClient:
             return fail(self.fault)
         return Deferred(self._cancel)
 
-    def _cancel(self, _: "Deferred[Any]") -> None:
+    def _cancel(self, asking: "Deferred[Any]") -> None:
         self.cancelled += 1
+        asking.errback(RequestTransmissionFailed([Failure(CancelledError())]))  # as Twisted's, once it is connected
 
 
 class BroadcasterTests(SynchronousTestCase):
@@ -128,6 +132,13 @@ class BroadcasterTests(SynchronousTestCase):
             self.clock.advance(0)
         assert len(self.client.asked) >= 2
         assert self.client.cancelled >= 1
+
+    def test_the_log_says_why_a_member_is_silent(self) -> None:
+        """In words: that it did not answer in time, as its process stands still, or what went wrong."""
+        self.meet("n2")
+        with capturedLogs() as told:
+            self.clock.advance(EXCHANGE_TIME_MAX_S)
+        assert [formatEvent(event) for event in told] == ["no exchange with n2: it did not answer within 2 s"]
 
     def test_queries_are_told_for_how_long_the_state_is_held(self) -> None:
         """From the change on, whatever was asked meanwhile."""
@@ -306,7 +317,7 @@ class ExchangeTests(TestCase):
         for answer in [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"]:
             contact, lost = self.serve(answer)
             exchange = self.exchange(contact).addTimeout(0.2, reactor)
-            yield self.assertFailure(exchange, Exception)
+            yield self.assertFailure(exchange, TimeoutError)
             yield lost
 
     @inlineCallbacks

@@ -262,14 +262,29 @@ class BehindTests(Opened):
         assert not self.journal.status()["behind"]
 
     @inlineCallbacks
-    def test_a_write_that_was_overtaken_while_it_waited_is_no_history(self) -> Steps:
-        """A learnt state goes before the appends of its transaction, as the store has accepted it before them."""
-        first = self.journal.append([state(1)], Source.SET)
-        second = self.journal.append([state(2)], Source.SET)
+    def test_a_write_that_was_overtaken_is_no_history(self) -> Steps:
+        """Whether it is being written or waits: it is gone when what overtook it is durable; all others stay."""
+        appended = [self.journal.append([state(1), state(2)], Source.SET), self.journal.append([state(3)], Source.SET)]
+        self.journal.disown([state(2), state(3)])
         self.journal.learn(state(9), Source.EVENT)
-        yield gatherResults([first, second])
+        yield gatherResults(appended)
         entries = yield self.journal.history(10)
         assert [entry.state for entry in entries] == [state(9), state(1)]
+
+    @inlineCallbacks
+    def test_a_write_that_was_not_overtaken_is_history_whatever_was_learnt_before(self) -> Steps:
+        """A state falls between two writes, and above one that waits still: both were acknowledged."""
+        first = self.journal.append([state(1)], Source.SET)
+        second = self.journal.append([state(2), state(4)], Source.SET)
+        self.journal.learn(state(3), Source.EVENT)
+        yield gatherResults([first, second])
+        entries = yield self.journal.history(10)
+        assert [(entry.state, entry.source.value) for entry in entries] == [
+            (state(4), "set"),
+            (state(3), "event"),
+            (state(2), "set"),
+            (state(1), "set"),
+        ]
 
     @inlineCallbacks
     def test_peers_and_clocks_wait_for_company(self) -> Steps:

@@ -43,10 +43,14 @@ def write(
     peers: Sequence[Peer] | None = None,
     clocks: LamportClocks | None = None,
     history_max: int = HISTORY_MAX_DEFAULT,
+    *,
+    source: Source = Source.SET,
+    disowned: Sequence[str] = (),
 ) -> None:
     """One transaction and a clean close."""
+    entries = [HistoryEntry(each, source) for each in states]
     with closing(journal_file.connect(path)) as connection:
-        journal_file.write(connection, [HistoryEntry(each, Source.SET) for each in states], peers, clocks, history_max)
+        journal_file.write(connection, entries, peers, clocks, history_max, disowned)
         connection.commit()
 
 
@@ -131,12 +135,22 @@ class KeepingTests(Folder):
                 assert journal_file.open_file(path).state == state(2, "text")
 
     def test_the_history_has_the_accepted_states_newest_first(self) -> None:
-        """A state that was not above the current one was not accepted, and is not in the history."""
+        """What was learnt is accepted only above the current one; an own write was acknowledged, also below it."""
         journal_file.open_file(self.path)
-        write(self.path, [state(1), state(3), state(2), state(3)])
+        learnt = [state(1), state(3), state(2), state(3)]
+        write(self.path, learnt, source=Source.EVENT)
         write(self.path, [state(2), state(4)])
-        assert [entry.state for entry in read_history(self.path)] == [state(4), state(3), state(1)]
-        assert read_history(self.path)[0].source == Source.SET
+        assert [entry.state for entry in read_history(self.path)] == [state(4), state(2), state(3), state(1)]
+        assert [entry.source.value for entry in read_history(self.path)] == ["set", "set", "event", "event"]
+        assert read_generation(self.path) == 4
+
+    def test_what_is_disowned_stands_in_the_history_no_more(self) -> None:
+        """By its tag; the current state stays what it is."""
+        journal_file.open_file(self.path)
+        write(self.path, [state(1), state(2), state(3)])
+        write(self.path, disowned=[state(2).tag, state(3).tag, state(3, 9).tag])
+        assert [entry.state for entry in read_history(self.path)] == [state(1)]
+        assert read_generation(self.path) == 3
 
     def test_the_newest_thousand_are_kept(self) -> None:
         """Of more accepted states than may be kept the newest stay, whether they came together or one by one."""

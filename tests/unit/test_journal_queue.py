@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import JournalError
 from onevalue.journal_file import HistoryEntry, LamportClocks, Peer
-from onevalue.journal_queue import BATCH_STATES_MAX, WAITING_STATES_MAX, Append, AppendQueue, Behind, tell
+from onevalue.journal_queue import BATCH_STATES_MAX, DISOWNED_MAX, WAITING_STATES_MAX, Append, AppendQueue, Behind, tell
 from onevalue.store import Source, State
 from onevalue.types import Generation
 
@@ -67,6 +67,11 @@ class AppendQueueTests(SynchronousTestCase):
 
 class BehindTests(SynchronousTestCase):
     """The slots."""
+
+    def test_what_is_disowned_adds_up_to_a_bound(self) -> None:
+        """The oldest make room."""
+        tags = tuple(f"{number}-" for number in range(DISOWNED_MAX + 1))
+        assert Behind(disowned=tags[2:]).over(Behind(disowned=tags[:2])).disowned == tags[1:]
 
     def test_the_newer_fills_each_slot(self) -> None:
         """Put over older ones, what is newer takes their place, and what is older stays where nothing newer is."""

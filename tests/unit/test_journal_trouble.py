@@ -24,6 +24,7 @@ from onevalue.journal import (
     Peer,
 )
 from onevalue.store import Source, State
+from onevalue.types import Generation
 from tests.unit.test_journal import Opened, Steps, state
 from tests.unit.test_journal_file import as_nobody
 
@@ -87,6 +88,20 @@ class TroubleTests(Filled):
         for generation in (1, 200):
             yield self.journal.append([state(generation)], Source.SET)
         assert told == [True, False]
+
+    @inlineCallbacks
+    def test_what_was_overtaken_is_no_history_once_the_disk_is_repaired(self) -> Steps:
+        """Though the transaction that was to take it out has failed."""
+        yield self.journal.append([state(1), state(2)], Source.SET)
+        yield self.fill()
+        self.journal.disown([state(2)])
+        self.journal.learn(State(Generation(9), "x" * 10_000), Source.EVENT)
+        yield self.quiet()
+        assert self.journal.trouble is not None
+        yield self.repair()
+        yield self.journal.append([state(10)], Source.SET)
+        entries = yield self.journal.history(10)
+        assert [entry.state.generation for entry in entries] == [10, 9, 1]
 
     @inlineCallbacks
     def test_learnt_states_are_tried_again_until_they_are_durable(self) -> Steps:

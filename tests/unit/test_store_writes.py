@@ -267,6 +267,30 @@ class OvertakenTests(SynchronousTestCase):
         assert self.desk.results == [(60, "ConflictError")]
         assert (self.store.current, self.store.head) == (state(6, 90), state(6, 90))
 
+    def test_the_journal_hears_which_states_in_flight_were_not_accepted(self) -> None:
+        """Those of refused writes and of those that are numbered anew, once; not of those that nobody has written."""
+        told: list[State] = []
+        self.store.when_overtaken(told.extend)
+        self.desk.propose(60)
+        self.desk.propose(70, if_match=state(6, 60).tag)
+        self.store.begin_commit()
+        self.desk.propose(80)
+        self.store.merge(state(7, 99), Source.EVENT)
+        assert told == []  # it is below head
+        self.store.merge(state(8, 99), Source.EVENT)
+        assert told == [state(6, 60), state(7, 70)]
+        self.store.merge(state(9, 99), Source.EVENT)
+        assert told == [state(6, 60), state(7, 70)]
+
+    def test_overtaken_by_the_very_same_a_state_is_accepted(self) -> None:
+        """The journal is told nothing of it."""
+        told: list[State] = []
+        self.store.when_overtaken(told.extend)
+        self.desk.propose(60)
+        self.store.begin_commit()
+        self.store.merge(state(6, 60), Source.EVENT)
+        assert told == []
+
     def test_overtaken_twice_during_a_commit(self) -> None:
         """The second time counts from the newer state."""
         self.desk.propose(60)

@@ -35,6 +35,7 @@ class HandDrivenJournal:
     def __init__(self) -> None:
         self.commits: list[list[State]] = []
         self.waiting: list[tuple[State, Deferred[None]]] = []
+        self.disowned: list[State] = []
         self._under_way: Deferred[None] | None = None
 
     def append(self, states: Sequence[State], source: Source) -> Deferred[None]:
@@ -53,6 +54,10 @@ class HandDrivenJournal:
             done.callback(None)
         else:
             done.errback(JournalError(error))
+
+    def disown(self, states: Sequence[State]) -> None:
+        """It is noted."""
+        self.disowned += states
 
     def learn(self, state: State, source: Source) -> None:
         """No effect."""

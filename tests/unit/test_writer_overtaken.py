@@ -1,14 +1,22 @@
-"""A write that is overtaken while it is being written: who asked for it hears so when no crash can bring it back."""
+"""A write that is overtaken while it is being written: who asked for it hears so when no crash can bring it back.
 
+And it is no history.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from onevalue import journal_file
 from onevalue.config import SpreadSettings
 from onevalue.errors import ConflictError, ExhaustedError, JournalError, NotDurableError
-from onevalue.journal import DURABLE_TIME_MAX_S, STALL_S
+from onevalue.journal import DURABLE_TIME_MAX_S, STALL_S, HistoryEntry, Journal, LamportClocks, Peer, Work
 from onevalue.keeper import Keeper
 from onevalue.simulation.clock import Clock, NodeClock
 from onevalue.simulation.disk import Disk
@@ -41,6 +49,12 @@ class OvertakenTests(WriterRig):
         durable.callback(None)
         self.refused(done, ConflictError)
         self.successResultOf(self.writer.when_idle())
+
+    def test_the_journal_is_told_what_was_overtaken(self) -> None:
+        """So that it stands in no history: nobody ever held it."""
+        self.writer.write(60)
+        self.store.merge(state(9, 90), Source.NOTIFY)
+        assert self.journal.disowned == [state(6, 60)]
 
     def test_one_that_was_not_being_written_is_refused_at_once(self) -> None:
         """No crash can bring it back."""
@@ -90,11 +104,16 @@ class OvertakenTests(WriterRig):
 class Host:
     """A node's store, writer and keeper upon the shipped journal and a simulated disk."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, work: Callable[[NodeClock, Random], Work] | None = None) -> None:
         self.clock = Clock()
         self.node = NodeClock(self.clock)
         self.disk = Disk(Random(seed), write_s=0.01)
-        self.journal = self.disk.open(self.node)
+        reactor: Any = self.node  # as far as it is used
+        self.journal = (
+            self.disk.open(self.node)
+            if work is None
+            else Journal(Path("/memory"), self.disk.contents, work(self.node, Random(seed)), lambda: None, reactor)
+        )
         self.store = Store(state(5, 50))
         spread = Spread(name="me", store=self.store, settings=SpreadSettings(), rng=Random(1))
         self.writer = Writer(
@@ -105,7 +124,6 @@ class Host:
             wall_clock=self.node.wall_clock,
             soon=at_once,
         )
-        reactor: Any = self.node  # as far as it is used
         Keeper(reactor=reactor, store=self.store, membership=FakeMembership(), journal=self.journal).startService()
         self.told: str | None = None
 
@@ -196,3 +214,77 @@ class CrashTests(SynchronousTestCase):
         self.assertNoResult(waiting)  # type: ignore[no-untyped-call]  # trial's has no types
         host.run_for(0.2)
         self.failureResultOf(waiting, JournalError)  # type: ignore[no-untyped-call]  # likewise
+
+
+class Memory:
+    """The shipped file's transactions in memory, each after some time."""
+
+    def __init__(self, clock: NodeClock, rng: Random) -> None:
+        self._clock, self._rng = clock, rng
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        journal_file._migrate(self._connection, 0)
+
+    def write(
+        self,
+        entries: Sequence[HistoryEntry],
+        peers: Sequence[Peer] | None,
+        clocks: LamportClocks | None,
+        disowned: Sequence[str],
+    ) -> "Deferred[None]":
+        """See Work."""
+        written: Deferred[None] = Deferred()
+
+        def write() -> None:
+            journal_file.write(self._connection, entries, peers, clocks, disowned=disowned)
+            self._connection.commit()
+            self._clock.callLater(self._rng.uniform(0, 0.01), written.callback, None)
+
+        self._clock.callLater(self._rng.uniform(0, 0.01), write)
+        return written
+
+    def read_history(self, limit: int) -> "Deferred[list[HistoryEntry]]":
+        """See Work."""
+        return succeed(journal_file.read_history(self._connection, limit))
+
+    def close(self) -> "Deferred[None]":
+        """See Work."""
+        return succeed(None)
+
+    def abandon(self) -> None:
+        """See Work."""
+
+
+def note(failure: Failure, values: list[int], value: int) -> None:
+    """A write of this value was refused."""
+    failure.trap(ConflictError)
+    values.append(value)
+
+
+class HistoryTests(SynchronousTestCase):
+    """What clients hear of their writes, and what the history says, while others write too."""
+
+    def test_the_history_has_what_was_acknowledged_and_nothing_that_was_refused(self) -> None:
+        """However writes and what is learnt meet on their way to the disk."""
+        ends = {"made": 0, "refused": 0}
+        for seed in range(RUNS):
+            host, rng = Host(seed, Memory), Random(seed)
+            acknowledged, refused = list[State](), list[int]()
+            for value in range(100, 140):
+                if rng.random() < 0.4:
+                    above = host.store.current.generation + rng.randrange(4)
+                    host.store.merge(state(above, value), Source.EVENT)
+                else:
+                    upon = host.store.head if rng.random() < 0.3 else None
+                    done = host.writer.write(value, None if upon is None else Condition.of(upon.tag))
+                    done.addCallback(acknowledged.append).addErrback(note, refused, value)
+                host.run_for(rng.choice((0.0, 0.0, 0.003, 0.01)))
+            host.run_for(1.0)
+            entries = self.successResultOf(host.journal.history(1000))
+            found = [entry.state for entry in entries]
+            assert not [each for each in acknowledged if each not in found], f"seed {seed}"
+            assert not [each for each in found if each.value in refused], f"seed {seed}"
+            own = [entry.state for entry in entries if entry.source is Source.SET]
+            assert sorted(own) == sorted(acknowledged), f"seed {seed}"
+            ends["made"] += len(acknowledged)
+            ends["refused"] += len(refused)
+        assert min(ends.values()) > RUNS
