@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from onevalue.errors import ConfigError, UndecipherableError
-from onevalue.journal_file import reason
+from onevalue.reasons import reason
 
 CA_FILE_SIZE_MAX = 1 << 20
 """Bytes of a file of certificates."""

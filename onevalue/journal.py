@@ -23,12 +23,14 @@ from zope.interface import implementer
 from onevalue import journal_file
 from onevalue.errors import JournalError
 from onevalue.histogram import Histogram
-from onevalue.journal_file import HISTORY_MAX_DEFAULT, PEERS_MAX, Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_file import HISTORY_MAX_DEFAULT, PEERS_MAX
 from onevalue.journal_interface import IJournal, NullJournal
 from onevalue.journal_place import RESTART, GoneError
 from onevalue.journal_queue import Append, AppendQueue, Behind, tell
+from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer
 from onevalue.journal_thread import JournalThread
 from onevalue.journal_waiters import DurableWaiters
+from onevalue.reasons import reason
 from onevalue.store import Source, State
 
 __all__ = [
@@ -298,7 +300,7 @@ class Journal:
         self._failures += 1
         self._behind = self._behind.over(behind)
         self._retry_s = min(RETRY_MAX_S, 2 * self._retry_s) or RETRY_MIN_S
-        why = journal_file.reason(failure.value)
+        why = reason(failure.value)
         remedy = RESTART if isinstance(failure.value, GoneError) else _REPAIR
         trouble = f"{self._path}: {why}. {remedy}"
         self._tell_trouble(trouble)
@@ -351,7 +353,7 @@ class Journal:
     def _history_read(self, result: Any) -> Any:
         self._reads -= 1
         if isinstance(result, Failure):
-            raise JournalError(f"{self._path}: the history cannot be read: {journal_file.reason(result.value)}")
+            raise JournalError(f"{self._path}: the history cannot be read: {reason(result.value)}")
         return result
 
     def _late(self, _: object, __: float) -> NoReturn:

@@ -14,11 +14,12 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onevalue.errors import JournalError
+from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.reasons import reason
 from onevalue.store import Source, State
 from onevalue.types import Generation
 
@@ -85,56 +86,6 @@ _DAMAGED = (
     "Nothing was changed. Restore it from a copy, or move it away: the node then learns the value from its cluster"
 )
 _USABLE = "Nothing was changed. Let the user that runs onevalue read and write it, and the disk have room"
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """A member to look for after a restart.
-
-    Attributes:
-        name: of the member.
-        address: a numeric host.
-        port: of gossip.
-        http: its tag of that name, which says where it serves HTTP; "" if it has none, or none is known.
-    """
-
-    name: str
-    address: str
-    port: int
-    http: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LamportClocks:
-    """Lamport times to go on from after a restart, each 0 .. 2**64-1."""
-
-    member: int
-    event: int
-    query: int
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a journal holds; a new one holds nothing: no state, no peers, no clocks."""
-
-    state: State | None
-    peers: tuple[Peer, ...]
-    clocks: LamportClocks | None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
-    """A state that this node accepted, and how it came."""
-
-    state: State
-    source: Source
-
-
-def reason(error: BaseException | None) -> str:
-    """Why SQLite or the system refused, in one line without a full stop."""
-    name = getattr(error, "sqlite_errorname", None)
-    text = (error.strerror if isinstance(error, OSError) else None) or str(error)
-    return f"{text} ({name})" if name else text
 
 
 def unusable(folder: Path, error: OSError) -> str:

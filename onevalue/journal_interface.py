@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, succeed
 from zope.interface import Attribute, Interface, implementer
 
 from onevalue.histogram import Histogram
-from onevalue.journal_file import Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer
 from onevalue.store import Source, State
 
 

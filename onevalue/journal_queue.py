@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import Deferred
 
 from onevalue.errors import JournalError
-from onevalue.journal_file import HistoryEntry, LamportClocks, Peer
+from onevalue.journal_records import HistoryEntry, LamportClocks, Peer
 from onevalue.store import WAITING_WRITES_MAX
 
 BATCH_STATES_MAX = WAITING_WRITES_MAX

@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 
 from onevalue import journal_file
-from onevalue.journal_file import HistoryEntry, LamportClocks, Peer
 from onevalue.journal_place import Place
+from onevalue.journal_records import HistoryEntry, LamportClocks, Peer
 
 
 class DaemonThread(Thread):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from onevalue.errors import ConfigError
-from onevalue.journal_file import reason
+from onevalue.reasons import reason
 
 T = TypeVar("T")
 

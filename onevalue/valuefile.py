@@ -18,8 +18,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from onevalue.journal_file import reason
 from onevalue.journal_thread import DaemonThread
+from onevalue.reasons import reason
 from onevalue.store import State, Store
 from onevalue.streams import Reactor
 

@@ -15,16 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue import journal_file
 from onevalue.errors import JournalError
-from onevalue.journal_file import (
-    FILE_NAME,
-    HISTORY_MAX_DEFAULT,
-    HISTORY_READ_SIZE_MAX,
-    PEERS_MAX,
-    Contents,
-    HistoryEntry,
-    LamportClocks,
-    Peer,
-)
+from onevalue.journal_file import FILE_NAME, HISTORY_MAX_DEFAULT, HISTORY_READ_SIZE_MAX, PEERS_MAX
+from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer
 from onevalue.store import GENERATION_MAX, Source, State
 from onevalue.types import Generation
 from onevalue.values import VALUE_MAX, VALUE_MIN, Value

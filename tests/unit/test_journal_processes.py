@@ -24,7 +24,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import JournalError
 from onevalue.journal import Journal, open_journal
-from onevalue.journal_file import FILE_NAME, HISTORY_MAX_DEFAULT, Contents, connect, open_file, read_history
+from onevalue.journal_file import FILE_NAME, HISTORY_MAX_DEFAULT, connect, open_file, read_history
+from onevalue.journal_records import Contents
 from onevalue.store import Source, State
 from onevalue.types import Generation
 

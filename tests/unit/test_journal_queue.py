@@ -3,8 +3,8 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from onevalue.errors import JournalError
-from onevalue.journal_file import HistoryEntry, LamportClocks, Peer
 from onevalue.journal_queue import BATCH_STATES_MAX, DISOWNED_MAX, WAITING_STATES_MAX, Append, AppendQueue, Behind, tell
+from onevalue.journal_records import HistoryEntry, LamportClocks, Peer
 from onevalue.store import Source, State
 from onevalue.types import Generation
 
