@@ -20,7 +20,7 @@ from tools.figuring.runs import (
 )
 from tools.figuring.showing import OTHER, OURS, curve, number, over_nodes, picture, table, write_picture, yes
 
-SPREAD_NODES = {3: 10, 10: 10, 32: 10, 100: 10, 320: 5, 1000: 3, 3200: 1}
+SPREAD_NODES = {3: 10, 10: 10, 32: 10, 100: 10, 320: 5, 1000: 3, 3200: 3}
 LOSSES = (0.0, 0.01, 0.05, 0.20)
 SPREAD_S = {1000: 6.0, 3200: 6.0}
 PLAIN_NODES_MAX = 1000

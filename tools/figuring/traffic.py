@@ -15,7 +15,7 @@ def traffic_grid() -> Iterator[tuple[Point, int]]:
     """See Section."""
     for kind in ("idle", "writes"):
         for nodes, duration_s in TRAFFIC_S.items():
-            yield Point(kind, nodes, duration_s=duration_s), 1
+            yield Point(kind, nodes, duration_s=duration_s), 3
 
 
 def traffic_plan(point: Point) -> Plan:
