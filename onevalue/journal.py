@@ -27,7 +27,7 @@ from onevalue.journal_file import HISTORY_MAX_DEFAULT, PEERS_MAX
 from onevalue.journal_interface import IJournal, NullJournal
 from onevalue.journal_place import RESTART, GoneError
 from onevalue.journal_queue import Append, AppendQueue, Behind, tell
-from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer, Transaction
 from onevalue.journal_thread import JournalThread
 from onevalue.journal_waiters import DurableWaiters
 from onevalue.reasons import reason
@@ -97,13 +97,7 @@ def open_journal(folder: Path, reactor: Any, history_max: int = HISTORY_MAX_DEFA
 class Work(Protocol):
     """Where a journal's file is written and read, one thing after the other; `JournalThread`, or a simulator's."""
 
-    def write(
-        self,
-        entries: Sequence[HistoryEntry],
-        peers: Sequence[Peer] | None,
-        clocks: LamportClocks | None,
-        disowned: Sequence[str],
-    ) -> "Deferred[None]":
+    def write(self, transaction: Transaction) -> "Deferred[None]":
         """Fires when it is durable; see `journal_file.write`. Fails with sqlite3.Error, and then nothing of it is."""
 
     def read_history(self, limit: int) -> "Deferred[list[HistoryEntry]]":
@@ -281,7 +275,7 @@ class Journal:
             # In its place: one that falls between writes has overtaken none of them.
             entries = sorted([*entries, behind.learnt], key=lambda entry: entry.state)
         self._stall_timer = self._reactor.callLater(STALL_S, self._stall)
-        commit = self._thread.write(entries, behind.peers, behind.clocks, behind.disowned)
+        commit = self._thread.write(Transaction(entries, behind.peers, behind.clocks, behind.disowned))
         outcome = commit.addCallbacks(self._committed, self._failed, callbackArgs=(entries,), errbackArgs=(behind,))
         outcome.addCallback(self._ended).addErrback(self._log_bug)
 

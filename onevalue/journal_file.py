@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from onevalue.errors import JournalError
-from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer, Transaction
 from onevalue.reasons import reason
 from onevalue.store import Source, State
 from onevalue.types import Generation
@@ -170,14 +170,7 @@ def configure(connection: sqlite3.Connection) -> None:
         raise
 
 
-def write(
-    connection: sqlite3.Connection,
-    entries: Sequence[HistoryEntry],
-    peers: Sequence[Peer] | None,
-    clocks: LamportClocks | None,
-    history_max: int = HISTORY_MAX_DEFAULT,
-    disowned: Sequence[str] = (),
-) -> None:
+def write(connection: sqlite3.Connection, transaction: Transaction, history_max: int = HISTORY_MAX_DEFAULT) -> None:
     """A transaction is begun that holds all this; the caller commits it, or rolls it back when this raises.
 
     An entry whose state is above the current one, and above those before it, is the current one then. Such entries
@@ -186,20 +179,20 @@ def write(
 
     Args:
         connection: from `connect`, or configured alike.
-        entries: in the order in which the store accepts them.
-        peers: replace those that are there; None leaves them.
-        clocks: likewise.
+        transaction: what is written.
         history_max: 0 .. HISTORY_MAX_LIMIT.
-        disowned: tags of states that stand in the history no more.
 
     With nothing to write the transaction still writes, so that its commit tells whether the disk takes anything.
     """
     connection.rollback()  # without effect, unless the rollback of a failed transaction failed too
     connection.execute("BEGIN IMMEDIATE")
-    rows = [(int(tag.partition("-")[0]), tag) for tag in disowned]  # SQLite need not read a value to rule a row out
+    peers, clocks = transaction.peers, transaction.clocks
+    rows = [
+        (int(tag.partition("-")[0]), tag) for tag in transaction.disowned
+    ]  # SQLite need not read a value to rule a row out
     connection.executemany("DELETE FROM history WHERE generation = ? AND tag = ?", rows)
     current: State | None = None
-    for entry in entries:
+    for entry in transaction.entries:
         is_above = current < entry.state if current is not None else _is_above_current(connection, entry.state)
         if is_above:
             current = entry.state
@@ -221,7 +214,7 @@ def write(
     if clocks is not None:
         times = (str(clocks.member), str(clocks.event), str(clocks.query))
         connection.execute("INSERT OR REPLACE INTO clocks VALUES (1, ?, ?, ?)", times)
-    if not entries and peers is None and clocks is None:
+    if not transaction.entries and peers is None and clocks is None:
         connection.execute(f"PRAGMA user_version={len(MIGRATIONS)}")  # what it is already, but written
 
 

@@ -1,5 +1,6 @@
 """What a journal holds, as plain records. It must not know where it is kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onevalue.store import Source, State
@@ -46,3 +47,20 @@ class HistoryEntry:
 
     state: State
     source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """What is written to a journal at once.
+
+    Attributes:
+        entries: in the order in which the store accepts them.
+        peers: replace those that are there; None leaves them.
+        clocks: likewise.
+        disowned: tags of states that stand in the history no more.
+    """
+
+    entries: Sequence[HistoryEntry] = ()
+    peers: Sequence[Peer] | None = None
+    clocks: LamportClocks | None = None
+    disowned: Sequence[str] = ()

@@ -5,7 +5,6 @@ It owns the thread and its connection: neither exists before the reactor runs (t
 """
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -16,7 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from onevalue import journal_file
 from onevalue.journal_place import Place
-from onevalue.journal_records import HistoryEntry, LamportClocks, Peer
+from onevalue.journal_records import HistoryEntry, Transaction
 
 
 class DaemonThread(Thread):
@@ -52,15 +51,9 @@ class JournalThread:
         pool.threadpool.threadFactory = DaemonThread
         self._pool: Any = pool  # adbapi is not annotated
 
-    def write(
-        self,
-        entries: Sequence[HistoryEntry],
-        peers: Sequence[Peer] | None,
-        clocks: LamportClocks | None,
-        disowned: Sequence[str],
-    ) -> Deferred[None]:
+    def write(self, transaction: Transaction) -> Deferred[None]:
         """Fires when it is durable; see `journal_file.write`. Fails with sqlite3.Error, and then nothing of it is."""
-        written: Deferred[None] = self._pool.runWithConnection(self._write, entries, peers, clocks, disowned)
+        written: Deferred[None] = self._pool.runWithConnection(self._write, transaction)
         return written
 
     def read_history(self, limit: int) -> Deferred[list[HistoryEntry]]:
@@ -91,13 +84,10 @@ class JournalThread:
     def _write(
         self,
         connection: sqlite3.Connection,
-        entries: Sequence[HistoryEntry],
-        peers: Sequence[Peer] | None,
-        clocks: LamportClocks | None,
-        disowned: Sequence[str],
+        transaction: Transaction,
     ) -> None:
         self._place.demand()
-        journal_file.write(connection, entries, peers, clocks, self._history_max, disowned)
+        journal_file.write(connection, transaction, self._history_max)
 
     def _disconnect(self) -> None:
         for connection in list(self._pool.connections.values()):

@@ -4,13 +4,14 @@ The shipped journal runs upon it; only its thread and file are replaced. It must
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 from twisted.internet.defer import Deferred, fail, succeed
 
-from onevalue.journal import Contents, HistoryEntry, Journal, LamportClocks, Peer
+from onevalue.journal import Contents, HistoryEntry, Journal
+from onevalue.journal_records import Transaction
 from onevalue.simulation.clock import NodeClock
 from onevalue.store import State
 
@@ -61,20 +62,18 @@ class Disk:
         else:
             clock.callLater(self._rng.uniform(0, self.write_s), done)
 
-    def write(
-        self, entries: Sequence[HistoryEntry], peers: Sequence[Peer] | None, clocks: LamportClocks | None
-    ) -> None:
-        """See `journal_file.write`; raises sqlite3.OperationalError while it is broken."""
+    def write(self, transaction: Transaction) -> None:
+        """See `journal_file.write`, but there is no history; raises sqlite3.OperationalError while it is broken."""
         if self.broken is not None:
             raise sqlite3.OperationalError(self.broken)
         state = self.contents.state
-        for entry in entries:
+        for entry in transaction.entries:
             if state is None or state < entry.state:
                 state = entry.state
         self.contents = Contents(
             state=state,
-            peers=self.contents.peers if peers is None else tuple(peers),
-            clocks=self.contents.clocks if clocks is None else clocks,
+            peers=self.contents.peers if transaction.peers is None else tuple(transaction.peers),
+            clocks=self.contents.clocks if transaction.clocks is None else transaction.clocks,
         )
 
 
@@ -85,18 +84,12 @@ class _Thread:
         self._disk = disk
         self._clock = clock
 
-    def write(
-        self,
-        entries: Sequence[HistoryEntry],
-        peers: Sequence[Peer] | None,
-        clocks: LamportClocks | None,
-        disowned: Sequence[str],  # noqa: ARG002  # there is no history
-    ) -> "Deferred[None]":
+    def write(self, transaction: Transaction) -> "Deferred[None]":
         written: Deferred[None] = Deferred()
 
         def on_disk() -> None:
             try:
-                self._disk.write(entries, peers, clocks)
+                self._disk.write(transaction)
             except sqlite3.Error as error:
                 self._clock.callLater(0, written.errback, error)
             else:

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue import journal_file
 from onevalue.errors import JournalError
 from onevalue.journal_file import FILE_NAME, HISTORY_MAX_DEFAULT, HISTORY_READ_SIZE_MAX, PEERS_MAX
-from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer
+from onevalue.journal_records import Contents, HistoryEntry, LamportClocks, Peer, Transaction
 from onevalue.store import GENERATION_MAX, Source, State
 from onevalue.types import Generation
 from onevalue.values import VALUE_MAX, VALUE_MIN, Value
@@ -42,7 +42,7 @@ def write(
     """One transaction and a clean close."""
     entries = [HistoryEntry(each, source) for each in states]
     with closing(journal_file.connect(path)) as connection:
-        journal_file.write(connection, entries, peers, clocks, history_max, disowned)
+        journal_file.write(connection, Transaction(entries, peers, clocks, disowned), history_max)
         connection.commit()
 
 
@@ -173,7 +173,7 @@ class KeepingTests(Folder):
         """Its commit reaches the disk, and the file holds what it held."""
         journal_file.open_file(self.path)
         with closing(journal_file.connect(self.path)) as connection:
-            journal_file.write(connection, [], None, None)
+            journal_file.write(connection, Transaction())
             connection.commit()
             assert self.path.with_name(f"{FILE_NAME}-wal").stat().st_size > PAGE_SIZE
         assert journal_file.open_file(self.path) == Contents(None, (), None)
@@ -182,9 +182,9 @@ class KeepingTests(Folder):
         """A transaction that is not committed leaves nothing, and the next one on the same connection is whole."""
         journal_file.open_file(self.path)
         with closing(journal_file.connect(self.path)) as connection:
-            journal_file.write(connection, [HistoryEntry(state(7), Source.SET)], None, None)
+            journal_file.write(connection, Transaction([HistoryEntry(state(7), Source.SET)]))
             # no commit: as after a rollback that failed
-            journal_file.write(connection, [HistoryEntry(state(5), Source.SET)], None, None)
+            journal_file.write(connection, Transaction([HistoryEntry(state(5), Source.SET)]))
             connection.commit()
         assert journal_file.open_file(self.path).state == state(5)
 
@@ -300,7 +300,7 @@ class RefusalTests(Folder):
         """A damaged file beside the log of a crashed node gets nothing of the log written into it."""
         connection = journal_file.connect(self.path)
         self.addCleanup(connection.close)
-        journal_file.write(connection, [HistoryEntry(state(1000), Source.SET)], None, None)
+        journal_file.write(connection, Transaction([HistoryEntry(state(1000), Source.SET)]))
         connection.commit()
         crashed = self.folder / "crashed"
         crashed.mkdir()

@@ -4,7 +4,7 @@ And it is no history.
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from onevalue import journal_file
 from onevalue.config import SpreadSettings
 from onevalue.errors import ConflictError, ExhaustedError, JournalError, NotDurableError
-from onevalue.journal import DURABLE_TIME_MAX_S, STALL_S, HistoryEntry, Journal, LamportClocks, Peer, Work
+from onevalue.journal import DURABLE_TIME_MAX_S, STALL_S, HistoryEntry, Journal, Work
+from onevalue.journal_records import Transaction
 from onevalue.keeper import Keeper
 from onevalue.simulation.clock import Clock, NodeClock
 from onevalue.simulation.disk import Disk
@@ -224,18 +225,12 @@ class Memory:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         journal_file._migrate(self._connection, 0)
 
-    def write(
-        self,
-        entries: Sequence[HistoryEntry],
-        peers: Sequence[Peer] | None,
-        clocks: LamportClocks | None,
-        disowned: Sequence[str],
-    ) -> "Deferred[None]":
+    def write(self, transaction: Transaction) -> "Deferred[None]":
         """See Work."""
         written: Deferred[None] = Deferred()
 
         def write() -> None:
-            journal_file.write(self._connection, entries, peers, clocks, disowned=disowned)
+            journal_file.write(self._connection, transaction)
             self._connection.commit()
             self._clock.callLater(self._rng.uniform(0, 0.01), written.callback, None)
 
