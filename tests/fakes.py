@@ -1,6 +1,7 @@
 """Stand-ins for the parts that reach outside the process; each is verified against its interface where it is used."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -19,6 +20,7 @@ from onevalue.membership import (
     Status,
     UserEvent,
 )
+from onevalue.observers import Observed, Observers
 
 TURN_S = 2.0**-20
 
@@ -54,7 +56,7 @@ def make_member(
 
 
 @implementer(IMembership)
-class FakeMembership:
+class FakeMembership(Observed):
     """A membership that holds what the test puts there, and keeps what it is told to send."""
 
     def __init__(self, local_name: str = "n1", members: Sequence[Member] = ()) -> None:
@@ -77,33 +79,26 @@ class FakeMembership:
         self.forced: list[tuple[str, bool]] = []
         self.round_trips: dict[tuple[str, str], float] = {}
         self._members = list(members) or [make_member(local_name)]
-        self._member_observers: list[Callable[[], None]] = []
-        self._event_observers: list[Callable[[Sequence[UserEvent]], None]] = []
-        self._happening_observers: list[Callable[[Happening], None]] = []
-        self._tried: bool | None = None
-        self._tried_observers: list[Callable[[bool], None]] = []
+        self._observers = Observers(lambda _: nullcontext())  # a fault of an observer fails the test
 
     def set_members(self, *members: Member) -> None:
         """These are the members now; observers are told."""
         self._members = sorted(members, key=lambda member: member.name)
-        for observer in self._member_observers:
-            observer()
+        for tell in self._observers.of_members:
+            tell()
 
     def receive_events(self, *events: UserEvent) -> None:
         """These events arrive together."""
-        for observer in self._event_observers:
-            observer(events)
+        self._observers.tell_events(events)
 
     def happen(self, happening: Happening) -> None:
         """This happens."""
-        for observer in self._happening_observers:
-            observer(happening)
+        self._observers.begin_turn()
+        self._observers.tell_happenings(lambda: [happening])
 
     def finish_dialling(self, *, only_itself: bool) -> None:
         """Each join address was dialled at least once."""
-        self._tried = only_itself
-        for observer in self._tried_observers:
-            observer(only_itself)
+        self._observers.tell_addresses_tried(nobody_else=only_itself)
 
     def members(self) -> Sequence[Member]:
         """See IMembership."""
@@ -124,25 +119,6 @@ class FakeMembership:
     def trouble(self) -> str | None:
         """See IMembership."""
         return self.engine_trouble
-
-    def observe_members(self, observer: Callable[[], None]) -> None:
-        """See IMembership."""
-        self._member_observers.append(observer)
-
-    def observe_events(self, observer: Callable[[Sequence[UserEvent]], None]) -> None:
-        """See IMembership."""
-        self._event_observers.append(observer)
-
-    def observe_happenings(self, observer: Callable[[Happening], None]) -> None:
-        """See IMembership."""
-        self._happening_observers.append(observer)
-
-    def observe_addresses_tried(self, observer: Callable[[bool], None]) -> None:
-        """See IMembership."""
-        if self._tried is not None:
-            observer(self._tried)
-        else:
-            self._tried_observers.append(observer)
 
     def figures(self) -> EngineFigures:
         """See IMembership."""
