@@ -85,7 +85,7 @@ class SerfSide:
 
     def coordinate(self, name: str) -> Coordinate | None:
         """Where a member stands; None while nothing is known of that."""
-        return self._serf.coordinate(name)
+        return self._serf.places.of(name)
 
     @property
     def tags(self) -> Mapping[str, str]:
@@ -205,7 +205,7 @@ class SerfSide:
             "intent_queue": queues["intents"],
             "event_queue": queues["events"] + queues["urgent"],
             "query_queue": queues["queries"],
-            "coordinate_resets": serf.coordinate_resets,
+            "coordinate_resets": serf.places.resets,
         }
         return {name: str(number) for name, number in numbers.items()}
 

@@ -47,7 +47,6 @@ from onevalue.swim.members import Acquaintances
 from onevalue.swim.streams import StreamRequest
 from onevalue.swim.timers import Timers
 from onevalue.types import Address, LamportTime, Rng
-from onevalue.wire.coordinates import Coordinate
 from onevalue.wire.envelope import Envelope
 from onevalue.wire.messages import StreamMessage, UserState
 from onevalue.wire.serf_codec import encode_tags
@@ -63,6 +62,11 @@ class Serf:
 
     Its owner hands in what arrives and calls `handle_timer` when `next_deadline` has come; after each call it pulls
     `datagrams_to_send`, `streams_to_open` and `next_event` until they are empty. `now` may stand still or step back.
+
+    Attributes:
+        name: of the node.
+        swim: below; read it, and feed it through this.
+        places: where this node and the others stand.
     """
 
     def __init__(  # noqa: PLR0913  # all that one node is told when it begins
@@ -135,7 +139,7 @@ class Serf:
         self._leaving = Leaving(
             GracefulLeave(settings), self.swim, self._intake, self._healing, self._timers, self._events.append
         )
-        self._places = Places(name, rng)
+        self.places = Places(name, rng)
         self._names = Names(self.swim, self._queries, self._timers, self._events.append)
 
     # What the shell hands in
@@ -237,16 +241,7 @@ class Serf:
         """The estimated round trip between two members, seconds; None while too little is known."""
         if one == other and self._roster.get(one) is not None:
             return 0.0
-        return self._places.rtt_s(one, other)
-
-    def coordinate(self, name: str) -> Coordinate | None:
-        """Where this node or a member stands; None while nothing is known of that."""
-        return self._places.of(name)
-
-    @property
-    def coordinate_resets(self) -> int:
-        """How often the own coordinate had to begin anew."""
-        return self._places.resets
+        return self.places.rtt_s(one, other)
 
     def member(self, name: str) -> SerfMember | None:
         """The member of a name, if one is remembered."""
@@ -408,7 +403,7 @@ class Serf:
 
     def ack_payload(self) -> bytes:
         """Where this node stands (wire README 5.11)."""
-        return self._places.payload()
+        return self.places.payload()
 
     def user_state(self, join: bool) -> SerfState:  # noqa: ARG002 (SWIM tells it; Serf's state is the same for both)
         """What this node knows beyond memberlist's part of a push/pull."""
@@ -437,9 +432,9 @@ class Serf:
             case PushPullDone():
                 self._backlog.then(lambda late: self._joins.ended(event, late), now)
             case AckReceived():
-                self.swim.counters["malformed"] += not self._places.acked(event)
+                self.swim.counters["malformed"] += not self.places.acked(event)
             case MemberForgotten():
-                self._places.forget(event.name)
+                self.places.forget(event.name)
             case NameConflict():
                 self._names.conflict(event, now)
             case LeaveSent():
