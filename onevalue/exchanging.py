@@ -152,8 +152,8 @@ def _raise_reason(failure: Failure) -> None:
             if each.check(SSL.Error):
                 why = ", ".join(part for *_, part in each.value.args[0]) if each.value.args else "it broke off"
                 raise RemoteProtocolError(f"no TLS connection: {why}")
-        for each in error.reasons:
-            each.raiseException()
+        if error.reasons:
+            error.reasons[0].raiseException()
     failure.raiseException()
 
 

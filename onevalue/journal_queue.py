@@ -19,7 +19,6 @@ BATCH_STATES_MAX = WAITING_WRITES_MAX
 WAITING_STATES_MAX = 4 * BATCH_STATES_MAX
 """States that wait for their transaction; an append beyond is refused."""
 
-
 DISOWNED_MAX = BATCH_STATES_MAX
 """Tags of states that are to be no history; while the disk takes nothing the oldest make room."""
 

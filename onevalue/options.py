@@ -33,7 +33,7 @@ from onevalue.errors import ConfigError, LocalProtocolError, RemoteProtocolError
 from onevalue.httpoptions import HttpAccess, check_endpoint, read_http_access
 from onevalue.journal_file import HISTORY_MAX_DEFAULT, HISTORY_MAX_LIMIT
 from onevalue.keyfile import KeyFile, key_file
-from onevalue.optiontable import FLAGS, PARAMETERS, variable_of, without_meaning
+from onevalue.optiontable import FLAGS, PARAMETERS, REPEATED, variable_of, without_meaning
 from onevalue.rpcoptions import RpcAccess, read_rpc_access
 from onevalue.serf.dialler import TARGETS_MAX
 from onevalue.spread.contacts import HTTP_TAG
@@ -136,9 +136,8 @@ class Options(usage.Options):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's has no types
         self._environ = os.environ if environ is None else environ
         self._variables: dict[str, str] = {}  # where those options come from that stand in the environment
-        self["join"] = []
-        self["tag"] = []
-        self["setting"] = []
+        for name in REPEATED:
+            self[name] = []
         self._refused = False
 
     def opt_join(self, addresses: str) -> None:

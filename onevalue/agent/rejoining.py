@@ -37,12 +37,12 @@ class Rejoining:
         self._known: dict[str, Member] = {}
         self._alone_since: float | None = None
 
-    def lost(self, others: Iterable[Member]) -> list[Member]:
+    def lost(self, others: Sequence[Member]) -> list[Member]:
         """Whom an agent that knows these does not know any more, though they have not left; none if it knows any."""
-        names = {member.name: member.status for member in others}
-        if any(status is not Status.LEFT for status in names.values()):
+        if any(member.status is not Status.LEFT for member in others):
             return []
-        return [replace(known, status=Status.FAILED) for name, known in self._known.items() if name not in names]
+        left = {member.name for member in others}
+        return [replace(known, status=Status.FAILED) for name, known in self._known.items() if name not in left]
 
     def forget(self, name: str) -> None:
         """This member is not coming back."""

@@ -22,10 +22,9 @@ export class Gate {
 
   render(model, parts) {
     show(this.forget, this.token.text !== "");
-    const open = this.token.text === "" && model.connection.word !== "denied";
-    show(byId("for-programs"), open); // a link sends no token
-    if (!parts.has("connection")) return;
     const denied = model.connection.word === "denied";
+    show(byId("for-programs"), this.token.text === "" && !denied); // a link sends no token
+    if (!parts.has("connection")) return;
     const opens = denied && this.form.hidden;
     const refused = this.token.text !== "";
     if (denied)
